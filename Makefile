@@ -1,0 +1,73 @@
+# The commands of daily work; `make` alone lists them. Each makes .venv and installs what is missing by itself.
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+PIP := $(PYTHON) -m pip --disable-pip-version-check --no-input --quiet
+LOCK := $(PYTHON) -m piptools compile --quiet --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check fix contract lock venv installed installed-dev
+.NOTPARALLEL:
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile
+
+run: installed ## start everything: PostgreSQL, Valkey, web and worker; Ctrl-C ends it
+	@exec $(PYTHON) manage.py up
+
+test: installed-dev ## all tests but the SDK contract
+	@exec $(PYTHON) -m pytest -m "not contract and not gateways and not chaos"
+
+contract: installed-dev ## the official SDK against a live server
+	@exec $(PYTHON) -m pytest -m contract
+
+check: installed-dev ## format, lint, import contracts, types, missing migrations, tests: what CI runs
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m ruff check .
+	$(VENV)/bin/lint-imports
+	$(PYTHON) -m mypy .
+	$(PYTHON) -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
+	$(PYTHON) -m pytest -m "not contract and not gateways and not chaos"
+
+fix: installed-dev ## format, and repair what the linter can repair
+	$(PYTHON) -m ruff check --fix .
+	$(PYTHON) -m ruff format .
+
+lock: installed-dev ## pin the newest allowed versions in requirements*.txt
+	$(PIP) install --root-user-action=ignore pip-tools
+	$(LOCK) --upgrade --output-file=requirements.txt requirements.in
+	$(LOCK) --upgrade --output-file=requirements-dev.txt --constraint=requirements.txt requirements-dev.in
+	@# redis needs it on older Pythons than the one that locks; Debian 12 has such a one.
+	@for f in requirements.txt requirements-dev.txt; do \
+		echo 'async-timeout==5.0.1 ; python_full_version < "3.11.3"' >> $$f; done
+
+# .venv/made and the copies of the requirement files are written last, so whatever was cut short is done again. The
+# files' texts are compared, not their dates: changing branches back and forth installs nothing.
+venv:
+	@if [ -e $(VENV)/made ] && $(PYTHON) -c "" 2>/dev/null; then exit 0; fi; \
+	for python in python3.11 python3 python3.12 python3.13; do \
+		if $$python -c "import sys; sys.exit(sys.version_info < (3, 11))" 2>/dev/null; then found=$$python; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+		echo "Holdfast needs Python 3.11 or newer, and there is none here (Debian 12: apt-get install python3 python3-venv)." >&2; \
+		exit 1; \
+	fi; \
+	if ! $$found -c "import ensurepip, venv" 2>/dev/null; then \
+		echo "Python's module venv is not complete here. Install it (Debian, Ubuntu: apt-get install python3-venv)." >&2; \
+		exit 1; \
+	fi; \
+	umask 022; \
+	rm -rf $(VENV) && $$found -m venv $(VENV) && touch $(VENV)/made
+
+installed: venv
+	@cmp -s requirements.txt $(VENV)/requirements.txt && exit 0; \
+	echo "Installing what Holdfast needs into $(VENV) (only this once; about a minute) ..."; \
+	umask 022; \
+	$(PIP) install --root-user-action=ignore -r requirements.txt && cp requirements.txt $(VENV)/requirements.txt
+
+installed-dev: venv
+	@cmp -s requirements-dev.txt $(VENV)/requirements-dev.txt && cmp -s requirements.txt $(VENV)/requirements.txt && exit 0; \
+	echo "Installing what Holdfast and its tests need into $(VENV) (only this once; about a minute) ..."; \
+	umask 022; \
+	$(PIP) install --root-user-action=ignore -r requirements.txt -r requirements-dev.txt \
+		&& cp requirements.txt requirements-dev.txt $(VENV)/
