@@ -1,0 +1,223 @@
+"""What a provider's failure means: for the run, for a retry, and which of its words a tenant may read.
+
+Providers' and gateways' messages name inner addresses, credentials, organisations and routes, so a tenant reads our own
+sentence, except where only the provider knows what is wrong with the request (400, 404, 422) and its message is clean.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from assistant_site.llm.chat import ModelFailed, Usage
+
+QUOTA = "You exceeded your current quota, please check your plan and billing details."
+RATE_LIMITED = "The model provider's rate limit was reached. Please try again later."
+CREDENTIAL_REFUSED = "The model provider refused the server's credential."
+UNREACHABLE = "The model provider could not be reached."
+SILENT = "The model provider did not answer in time."
+WENT_WRONG = "Sorry, something went wrong."
+ENDED_EARLY = "The model's answer ended early."
+UNREADABLE = "The model provider sent an answer that could not be read."
+NO_CHANNEL = "The model provider has nothing that serves this model."
+NOT_COMPATIBLE = (
+    "The model provider's address answered, but is not an OpenAI-compatible endpoint: does the base URL end in /v1?"
+)
+MOVED = "The model provider's address redirects to another one: the base URL must be the final address."
+PROMPT_REFUSED = "The model provider refused the prompt."
+REQUEST_REFUSED = "The model provider refused the request."
+
+MAX_SHOWN_CHARACTERS = 400
+
+# Words of OpenAI, One API and its forks, DeepSeek, OpenRouter.
+_QUOTA_WORDS = (
+    "insufficient_quota",
+    "insufficient_user_quota",
+    "额度已用尽",
+    "额度不足",
+    "exceeded your current quota",
+    "insufficient balance",
+    "insufficient credits",
+    "billing_hard_limit_reached",
+)
+# One API: no channel for this model in the caller's group; a bug in its own code. Asking again changes nothing.
+_HOPELESS_WORDS = ("无可用渠道", "one_api_panic")
+_PROMPT_CODES = (
+    "invalid_prompt",
+    "context_length_exceeded",
+    "exceed_context_size_error",
+    "contextwindowexceedederror",
+    "content_policy",
+    "contentpolicyviolation",
+    "content_filter",
+    "responsibleaipolicyviolation",
+)
+_PROMPT_SENTENCES = (
+    "maximum context length",
+    "context window",
+    "available context size",
+    "prompt is too long",
+    "content management policy",
+)
+_RATE_WORDS = ("rate_limit", "rate limit", "too_many_requests", "too many requests", "throttl")
+_CREDENTIAL_TYPES = ("authentication_error", "permission_error", "invalid_api_key", "authenticationerror")
+
+_URL = re.compile(r"\b[a-z][a-z0-9+.-]*://\S+", re.I)
+_SECRET = re.compile(r"\b(?:sk|pk|rk|key|gsk|xai)[-_][\w*.-]{6,}|\bBearer\s+\S+|\bAIza[\w-]{10,}", re.I)
+_PRIVATE = re.compile(
+    r"\b\d{1,3}(?:\.\d{1,3}){3}\b"  # IPv4
+    r"|(?:[0-9a-f]{0,4}:){3,}[0-9a-f]{0,4}"  # IPv6
+    r"|[\w.-]+:\d{2,5}\b"  # host:port
+    r"|\b[\w-]+(?:\.[\w-]+)*\.(?:local|internal|lan|svc|corp|intra|home)\b"
+    r"|\blocalhost\b|\bdial (?:tcp|udp)\b|\borg-\w{6,}|\b[A-Za-z0-9_-]{32,}\b",
+    re.I,
+)
+
+
+class TurnFailed(ModelFailed):
+    """A failure that still knows whether asking again could help.
+
+    `retry_after` is the provider's own wish in seconds; `detail` and the provider's `request_id` are for the
+    log, never for the tenant.
+    """
+
+    def __init__(
+        self,
+        code: Literal["server_error", "rate_limit_exceeded", "invalid_prompt"],
+        message: str,
+        *,
+        retry: bool = False,
+        retry_after: float | None = None,
+        detail: str = "",
+        status: int | None = None,
+        usage: Usage | None = None,
+    ) -> None:
+        super().__init__(code, message, status=status, usage=usage)
+        self.retry = retry
+        self.retry_after = retry_after
+        self.detail = detail
+        self.request_id = ""
+
+
+@dataclass(frozen=True)
+class ProviderError:
+    """An error as the provider put it; every field may be empty."""
+
+    message: str = ""
+    type: str = ""
+    code: str = ""
+    param: str = ""
+
+    @property
+    def words(self) -> str:
+        """Everything it says, in lower case, for looking up known words."""
+        return f"{self.code} {self.type} {self.param} {self.message}".lower()
+
+    @property
+    def status(self) -> int | None:
+        """The HTTP status some gateways put into `code` of an error inside a 200."""
+        return int(self.code) if self.code.isdecimal() and 400 <= int(self.code) <= 599 else None
+
+
+def error_in(body: object) -> ProviderError | None:
+    """The error that a decoded body or chunk tells, in any of the known envelopes; None if it tells none.
+
+    `{"error": {…} | "…"}` (OpenAI and most), the same in a list (Gemini), `{"object": "error", …}` (vLLM),
+    `{"detail": …}` (FastAPI servers), `{"code", "message"}` without choices (DashScope).
+    """
+    if isinstance(body, list) and body:
+        body = body[0]
+    if not isinstance(body, Mapping):
+        return None
+    found = body.get("error")
+    if isinstance(found, Mapping) and found:
+        return _from_fields(found)
+    if isinstance(found, str) and found:
+        return ProviderError(message=found, code=_text(body.get("code")), type=_text(body.get("type")))
+    if found and not isinstance(found, bool | Mapping | list):
+        return ProviderError(message=_text(body.get("message")), code=_text(found))
+    if body.get("choices"):
+        return None
+    if body.get("object") == "error" or body.get("type") == "error":
+        return _from_fields(body)
+    if body.get("message") and (body.get("code") or body.get("type") or body.get("status")):
+        return _from_fields(body)
+    if body.get("detail"):
+        return ProviderError(message=_text(body["detail"]))
+    return None
+
+
+def _from_fields(fields: Mapping[str, Any]) -> ProviderError:
+    return ProviderError(
+        message=_text(fields.get("message") or fields.get("detail")),
+        type=_text(fields.get("type") or fields.get("status")),
+        code=_text(fields.get("code")),
+        param=_text(fields.get("param")),
+    )
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)[:4_000]
+
+
+def judge(
+    error: ProviderError, status: int | None, *, retry_after: float | None = None, usage: Usage | None = None
+) -> TurnFailed:
+    """What a provider's error means. `status` is that of the answer; None for an error inside a 200."""
+    told = status or error.status
+    words = error.words
+
+    def failed(
+        code: Literal["server_error", "rate_limit_exceeded", "invalid_prompt"], message: str, *, retry: bool = False
+    ) -> TurnFailed:
+        return TurnFailed(
+            code,
+            message,
+            retry=retry,
+            retry_after=retry_after,
+            detail=f"code={error.code!r} type={error.type!r} message={error.message[:300]!r}",
+            status=told,
+            usage=usage,
+        )
+
+    if told == 402 or any(word in words for word in _QUOTA_WORDS):
+        return failed("rate_limit_exceeded", QUOTA)
+    if told in (401, 403) or error.type.lower() in _CREDENTIAL_TYPES:
+        return failed("server_error", CREDENTIAL_REFUSED)
+    if _concerns_the_prompt(error, told):
+        return failed("invalid_prompt", shown_to_tenant(error.message) or PROMPT_REFUSED)
+    if any(word in words for word in _HOPELESS_WORDS):
+        return failed("server_error", NO_CHANNEL if "无可用渠道" in words else WENT_WRONG)
+    if told == 429 or (told is None and any(word in words for word in _RATE_WORDS)):
+        return failed("rate_limit_exceeded", RATE_LIMITED, retry=True)
+    if told is None or told >= 500 or told in (408, 409):
+        return failed("server_error", WENT_WRONG, retry=True)
+    if "tool_use_failed" in words:  # Groq: the model wrote a broken call; it usually does better the next time
+        return failed("server_error", WENT_WRONG, retry=True)
+    if 300 <= told < 400:
+        return failed("server_error", MOVED)
+    return failed("server_error", shown_to_tenant(error.message) or REQUEST_REFUSED)
+
+
+def _concerns_the_prompt(error: ProviderError, status: int | None) -> bool:
+    named = f"{error.code} {error.type}".lower()
+    if any(code in named for code in _PROMPT_CODES):
+        return True
+    words = error.message.lower()
+    by_sentence = any(code in words for code in (*_PROMPT_CODES, *_PROMPT_SENTENCES))
+    return by_sentence and status in (None, 400, 413, 422)
+
+
+def shown_to_tenant(message: str) -> str:
+    """A provider's message with its links cut out, or nothing when it holds an address, a host or a credential."""
+    shown = re.sub(r"\s+", " ", _URL.sub("…", message)).strip()
+    if not shown or shown.startswith("<") or _SECRET.search(shown) or _PRIVATE.search(shown):
+        return ""
+    return shown if len(shown) <= MAX_SHOWN_CHARACTERS else shown[: MAX_SHOWN_CHARACTERS - 1] + "…"
+
+
+def without_secrets(text: str, key: str = "") -> str:
+    """A text for the log: credentials replaced, one line."""
+    if key:
+        text = text.replace(key, "***")
+    return re.sub(r"\s+", " ", _SECRET.sub("***", text))
