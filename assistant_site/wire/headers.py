@@ -1,0 +1,31 @@
+"""The response headers that OpenAI's clients read or expect."""
+
+import secrets
+import time
+from collections.abc import Callable
+
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+
+
+def request_id(request: HttpRequest) -> str:
+    """This request's id, as in its `x-request-id` header."""
+    return str(getattr(request, "wire_id", "") or "req_unknown")
+
+
+class WireHeadersMiddleware:
+    """Gives each request an id and each answer `x-request-id` and `openai-processing-ms`."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        started = time.perf_counter()
+        request.wire_id = f"req_{secrets.token_hex(16)}"  # type: ignore[attr-defined]
+        response = self.get_response(request)
+        headers = response.headers
+        headers["x-request-id"] = request.wire_id  # type: ignore[attr-defined]
+        headers["access-control-expose-headers"] = "X-Request-ID"
+        headers.setdefault("openai-version", "2020-10-01")
+        headers["openai-processing-ms"] = str(max(1, round(1000 * (time.perf_counter() - started))))
+        return response

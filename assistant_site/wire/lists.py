@@ -1,0 +1,99 @@
+"""List pages: a range of the primary key, whose order is the order of creation (see `ids`)."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from django.db.models import Model, QuerySet
+from django.http import QueryDict
+
+from assistant_site.wire import grammar
+from assistant_site.wire.grammar import Fault
+
+Row = TypeVar("Row", bound=Model)
+
+
+def single(query: QueryDict, name: str) -> str | None:
+    """The value of a query key that may be given once; an empty one counts as not given."""
+    values = query.getlist(name)
+    if len(values) > 1:
+        raise grammar.duplicate(name)
+    value = values[0] if values else ""
+    if "\x00" in value:
+        raise grammar.unstorable().under(name)
+    return value or None
+
+
+def several(query: QueryDict, name: str) -> list[str]:
+    """The values of an array key, `name[]=…` as the SDKs write it, or `name=…`."""
+    return query.getlist(f"{name}[]") + query.getlist(name)
+
+
+def whole_number(query: QueryDict, name: str, *, default: int, low: int, high: int) -> int:
+    given = single(query, name)
+    if given is None:
+        return default
+    if not re.fullmatch(r"-?[0-9]{1,18}", given):
+        raise grammar.wrong_type("an integer", given).under(name)
+    value = int(given)
+    try:
+        if value > high:
+            raise grammar.above_max("integer", value, high)
+        if value < low:
+            raise grammar.below_min("integer", value, low)
+    except Fault as fault:
+        raise fault.under(name) from None
+    return value
+
+
+def one_of(query: QueryDict, name: str, *values: str) -> str | None:
+    given = single(query, name)
+    if given is not None and given not in values:
+        raise grammar.not_supported(given, values).under(name)
+    return given
+
+
+@dataclass(frozen=True)
+class PageQuery:
+    """Which page: up to `limit` rows that follow `after` and precede `before` in the requested order."""
+
+    limit: int = 20
+    descending: bool = True
+    after: str | None = None
+    before: str | None = None
+
+    @classmethod
+    def of(cls, query: QueryDict) -> "PageQuery":
+        return cls(
+            limit=whole_number(query, "limit", default=20, low=1, high=100),
+            descending=one_of(query, "order", "asc", "desc") != "asc",
+            after=single(query, "after"),
+            before=single(query, "before"),
+        )
+
+
+def page(rows: QuerySet[Row], query: PageQuery, render: Callable[[Row], dict[str, Any]]) -> dict[str, Any]:
+    """The list body of one page. One query, whose cost does not depend on how far the page is.
+
+    A `before` alone gives the rows nearest to it, still in the requested order.
+    """
+    if query.after:
+        rows = rows.filter(**{"pk__lt" if query.descending else "pk__gt": query.after})
+    if query.before:
+        rows = rows.filter(**{"pk__gt" if query.descending else "pk__lt": query.before})
+    backwards = bool(query.before and not query.after)
+    newest_first = query.descending != backwards
+    found = list(rows.order_by("-pk" if newest_first else "pk")[: query.limit + 1])
+    has_more = len(found) > query.limit
+    found = found[: query.limit]
+    if backwards:
+        found.reverse()
+    data = [render(row) for row in found]
+    return {
+        "object": "list",
+        "data": data,
+        "first_id": data[0]["id"] if data else None,
+        "last_id": data[-1]["id"] if data else None,
+        "has_more": has_more,
+    }
