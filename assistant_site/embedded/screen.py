@@ -1,0 +1,58 @@
+"""What `manage.py up` shows once everything is ready."""
+
+import socket
+
+from django.conf import settings
+
+from assistant_site.embedded import address
+from assistant_site.embedded.first_start import Made
+
+LINE = "─" * 78
+
+
+def welcome(made: Made) -> str:
+    """One screen: where everything is, what was made, and three lines to paste."""
+    base = f"http://{address.in_url(address.reachable(settings.HOST))}:{settings.PORT}"
+    lines = [
+        LINE,
+        f"Holdfast {settings.VERSION} is ready.  Ctrl-C ends it; your data stays in {settings.VAR_DIR}.",
+        "",
+        f"  API          {base}/v1   (also {base}/api/v1)",
+        f"  Home page    {base}/",
+        f"  API docs     {base}/docs",
+        f"  Admin        {base}/admin",
+        f"  Model        {_model()}",
+    ]
+    if settings.HOST in ("0.0.0.0", "::"):  # noqa: S104
+        lines.append(f"  Network      other machines reach it at http://{socket.gethostname()}:{settings.PORT}")
+    lines.append("")
+    if made.admin_password:
+        lines.append(f"  Admin user   admin, password {made.admin_password}   (shown only now)")
+    if made.token:
+        lines.append(f"  API token    {made.token}   (shown only now)")
+    else:
+        lines.append("  API token    for another one: .venv/bin/python manage.py create_token --tenant default")
+    lines += [
+        "",
+        "  from openai import OpenAI",
+        f'  client = OpenAI(base_url="{base}/v1", api_key="{made.token or "YOUR TOKEN"}")',
+        f'  print(client.beta.assistants.create(model="{_model_name()}", name="First").id)',
+        LINE,
+    ]
+    return "\n".join(lines)
+
+
+def _model() -> str:
+    if settings.OPENAI_BASE_URL:
+        return f"answers come from {_without_credentials(settings.OPENAI_BASE_URL)}"
+    return "the built-in demo model answers; set OPENAI_API_KEY or OPENAI_BASE_URL for a real one"
+
+
+def _model_name() -> str:
+    return "gpt-4o-mini" if settings.OPENAI_BASE_URL else "demo"
+
+
+def _without_credentials(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}://{host.rpartition('@')[2]}{slash}{path}"

@@ -1,0 +1,152 @@
+"""`manage.py up`: everything Holdfast needs, started in order, kept running, and ended in the opposite order."""
+
+import signal
+import sys
+import time
+from collections.abc import Callable
+from types import FrameType
+
+from django.conf import settings
+
+from assistant_site.embedded import address, first_start, screen
+from assistant_site.embedded.children import Child
+from assistant_site.embedded.leftovers import Leftovers
+from assistant_site.embedded.process import CannotStart, Claim, tail
+from assistant_site.embedded.services import TEND_SECONDS, Services
+
+READY_SECONDS = 120
+QUIET_SECONDS = 15  # after which waiting says what it waits for
+WEB_STOP_SECONDS = 8
+WORKER_STOP_SECONDS = 30
+HOPELESS_DEATHS = 3  # of one process before the first "ready"
+
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+
+class Stopped(BaseException):
+    """SIGTERM, SIGHUP or Ctrl-C: end everything. Not an Exception, so that nothing on the way swallows it."""
+
+
+def run(say: Callable[[str], None]) -> None:
+    """Run Holdfast until it is told to stop. `say` shows a line to the operator. Raises CannotStart."""
+    for number in SIGNALS:
+        signal.signal(number, _stop)
+    claim = Claim(settings.VAR_DIR / "up.lock")
+    try:
+        settings.VAR_DIR.mkdir(parents=True, exist_ok=True)
+        if not claim.take():
+            raise CannotStart(f"it is already running in this folder, as process {claim.holder()}.")
+        (settings.VAR_DIR / "log").mkdir(exist_ok=True)
+        Supervisor(say).run()
+    except OSError as error:
+        raise CannotStart(f"{error.strerror or error} ({error.filename}).") from None
+    except Stopped:
+        say("Holdfast has ended.")
+    finally:
+        claim.release()
+
+
+class Supervisor:
+    """One run of `manage.py up`, from start to end."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self._services = Services.from_settings()
+        self._leftovers = Leftovers(settings.VAR_DIR / "up.children.json")
+        logs = settings.VAR_DIR / "log"
+        web = [sys.executable, "-m", "daphne", "-b", settings.HOST, "-p", str(settings.PORT)]
+        web += ["--application-close-timeout", "5", "assistant_site.asgi:application"]
+        worker = [sys.executable, "manage.py", "qcluster"]
+        self._children = [
+            Child("web", web, folder=settings.BASE_DIR, log=logs / "web.log", stop_seconds=WEB_STOP_SECONDS, say=say),
+            Child(
+                "worker",
+                worker,
+                folder=settings.BASE_DIR,
+                log=logs / "worker.log",
+                stop_seconds=WORKER_STOP_SECONDS,
+                say=say,
+            ),
+        ]
+
+    def run(self) -> None:
+        """Start, show the screen, tend until stopped; whatever happens, end what was started."""
+        try:
+            self._leftovers.end()
+            address.check_free(settings.HOST, settings.PORT)
+            self._services.start()
+            first_start.check_services()
+            if first_start.migrate():
+                self._say("The database is up to date.")
+            made = first_start.set_up()
+            for child in self._children:
+                child.start()
+            self._note_children()
+            self._wait_ready()
+            self._say(screen.welcome(made))
+            while True:
+                time.sleep(TEND_SECONDS)
+                self._tend()
+        finally:
+            _ignore_signals()
+            self._stop()
+
+    def _wait_ready(self) -> None:
+        started = time.monotonic()
+        told = ""
+        while missing := address.not_ready(settings.HOST, settings.PORT):
+            waited = time.monotonic() - started
+            if waited > READY_SECONDS:
+                raise CannotStart(f"it is not ready after {READY_SECONDS} seconds: {missing}.")
+            if waited > QUIET_SECONDS and missing != told:
+                self._say(f"Waiting: {missing}.")
+                told = missing
+            time.sleep(0.05)
+            self._tend()
+            for child in self._children:
+                if child.deaths >= HOPELESS_DEATHS:
+                    raise CannotStart(
+                        f"the {child.name} process keeps ending. The end of {child.log.file}:\n{tail(child.log.file)}"
+                    )
+
+    def _tend(self) -> None:
+        try:
+            for title in self._services.tend():
+                self._say(f"{title} was gone and has been started again.")
+        except CannotStart as problem:
+            self._say(f"{problem} Trying again.")
+        changed = False
+        for child in self._children:
+            if child.tend():
+                self._say(f"The {child.name} process has been started again.")
+                changed = True
+            for line in child.log.news():
+                self._say(f"{child.name:>6} | {line}")
+        if changed:
+            self._note_children()
+
+    def _note_children(self) -> None:
+        self._leftovers.note(child.pid for child in self._children if child.pid)
+
+    def _stop(self) -> None:
+        if any(child.pid for child in self._children):
+            self._say("Stopping: runs under way are finished or handed back.")
+        started = time.monotonic()
+        for child in self._children:
+            child.ask_to_stop()
+        for child in self._children:
+            child.wait_stopped(started + child.stop_seconds)
+        self._services.stop()
+        self._leftovers.forget()
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    _ignore_signals()  # a second one, such as Ctrl-C and then make's SIGTERM, must not interrupt the ending
+    raise Stopped
+
+
+def _ignore_signals() -> None:
+    # Not SIG_IGN: for a signal that came meanwhile Python would raise an OSError ("race condition").
+    for number in SIGNALS:
+        signal.signal(number, lambda number, frame: None)
