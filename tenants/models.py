@@ -1,0 +1,156 @@
+"""Tenants, their API tokens and their model providers; the base of every model that belongs to a tenant."""
+
+from typing import Any, TypeVar
+
+from django.core.validators import RegexValidator
+from django.db import models
+from django.utils import timezone
+
+from assistant_site.wire.errors import NotFound
+from assistant_site.wire.ids import WireIdField
+from tenants import encryption
+
+M = TypeVar("M", bound="TenantModel")
+
+
+class Tenant(models.Model):
+    """A customer of this installation: sees nothing but its own objects."""
+
+    id = WireIdField(prefix="tenant_")
+    name = models.CharField(max_length=200, unique=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    suspended_at = models.DateTimeField(null=True, blank=True, help_text="Set: every request is refused.")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ApiToken(models.Model):
+    """A key with which a program speaks for a tenant; its value is not stored."""
+
+    id = WireIdField(prefix="token_")
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="tokens")
+    name = models.CharField(max_length=200)
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    hint = models.CharField(max_length=40, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    expires_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    last_used_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="To the minute.")
+
+    class Meta:
+        verbose_name = "API token"
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.hint})"
+
+    @property
+    def is_usable(self) -> bool:
+        return self.revoked_at is None and (self.expires_at is None or self.expires_at > timezone.now())
+
+    def revoke(self) -> None:
+        """Ends the token for good; doing it twice changes nothing."""
+        if self.revoked_at is None:
+            self.revoked_at = timezone.now()
+            self.save(update_fields=["revoked_at"])
+
+
+class Provider(models.Model):
+    """An OpenAI-compatible model server: of one tenant, or of all tenants that have none of their own."""
+
+    id = WireIdField(prefix="provider_")
+    tenant = models.ForeignKey(
+        Tenant,
+        on_delete=models.CASCADE,
+        related_name="providers",
+        null=True,
+        blank=True,
+        help_text="Empty: serves every tenant that has no provider of its own.",
+    )
+    name = models.CharField(max_length=200)
+    base_url = models.CharField(
+        max_length=500,
+        help_text="Up to and with /v1.",
+        # Django's own URL check refuses names without a dot, such as http://ollama:11434/v1.
+        validators=[RegexValidator(r"^https?://[^\s/?#]+[^\s?#]*$", "An address like https://api.example.com/v1.")],
+    )
+    encrypted_key = models.TextField(blank=True, editable=False)
+    quirks = models.JSONField(default=dict, blank=True, help_text="Habits of a gateway; see docs/configuration.md.")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["tenant"], name="one_provider_per_tenant", nulls_distinct=False),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.base_url})"
+
+    @property
+    def api_key(self) -> str:
+        """The key in clear; `encryption.Undecryptable` if no encryption key fits."""
+        return encryption.decrypt(self.encrypted_key) if self.encrypted_key else ""
+
+    def set_api_key(self, key: str) -> None:
+        self.encrypted_key = encryption.encrypt(key) if key else ""
+
+
+class UnscopedQuery(Exception):
+    """A read of a tenant's rows that does not say of which tenant."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__(f"{model}: name the tenant with .of(tenant), or say .across_tenants()")
+
+
+class TenantQuerySet(models.QuerySet[M]):
+    def fetch(self, id: str) -> M:
+        """The row with this id; the documented 404 if there is none for this tenant."""
+        found = self.filter(pk=id)[:1] if "\x00" not in id else ()
+        for row in found:
+            return row
+        raise NotFound.of(self.model.wire_noun, id)
+
+
+class TenantManager(models.Manager[M]):
+    """Refuses to read without a tenant, so that a forgotten filter is an exception and not a leak."""
+
+    def of(self, tenant: Tenant) -> TenantQuerySet[M]:
+        return self.across_tenants().filter(tenant=tenant)
+
+    def across_tenants(self) -> TenantQuerySet[M]:
+        """For tasks and the admin; easy to grep."""
+        return TenantQuerySet(self.model, using=self._db)
+
+    def get_queryset(self) -> TenantQuerySet[M]:
+        if getattr(self, "instance", None) is not None:  # thread.messages, tenant.assistants
+            return self.across_tenants()
+        raise UnscopedQuery(self.model._meta.label)
+
+    def create(self, **values: Any) -> M:
+        return self.across_tenants().create(**values)
+
+    def insert(self, rows: list[M]) -> list[M]:
+        """New rows in one statement."""
+        return self.across_tenants().bulk_create(rows)
+
+
+class TenantModel(models.Model):
+    """A row that belongs to one tenant. `wire_noun` is its name in "No … found with id"."""
+
+    wire_noun = "object"
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="%(class)ss", db_index=False)
+
+    objects: TenantManager[Any] = TenantManager()
+    rows = models.Manager()
+
+    class Meta:
+        abstract = True
+        # Django itself (cascades, the admin's look-ups, refresh_from_db) reads through this one.
+        base_manager_name = "rows"
+
+    def change(self, **values: Any) -> None:
+        """Writes these columns; `NotFound` if the row was deleted meanwhile."""
+        if not type(self).objects.across_tenants().filter(pk=self.pk).update(**values):
+            raise NotFound.of(self.wire_noun, self.pk)
+        for name, value in values.items():
+            setattr(self, name, value)
