@@ -1,0 +1,70 @@
+"""Assistants on the wire."""
+
+from typing import Any
+
+from assistant_site.wire.fields import (
+    Constant,
+    Decimal,
+    ListOf,
+    Metadata,
+    ObjectSerializer,
+    OneOf,
+    OneUnlessSet,
+    Plain,
+    PlainList,
+    PlainObject,
+    RequestSerializer,
+    Text,
+    UnixTime,
+)
+from assistant_site.wire.tools import (
+    REASONING_EFFORTS,
+    NewToolResourcesSerializer,
+    ResponseFormat,
+    ToolResourcesSerializer,
+    tools_field,
+)
+
+
+class ModifyAssistantRequestSerializer(RequestSerializer):
+    model = Text(most=256, least=1)
+    name = Text(most=256)
+    description = Text(most=512)
+    instructions = Text(most=256_000)
+    tools: ListOf = tools_field(default=list)
+    tool_resources = ToolResourcesSerializer(default=dict)
+    metadata = Metadata()
+    temperature = Decimal(low=0, high=2)
+    top_p = Decimal(low=0, high=1)
+    reasoning_effort = OneOf(*REASONING_EFFORTS)
+    response_format = ResponseFormat(default="auto")
+
+    NOT_CLEARABLE = ("model", "tools")
+
+    def run_validation(self, data: Any = None) -> Any:
+        """Null for what cannot be empty means "not given"; litellm and others send such nulls."""
+        if self.partial and isinstance(data, dict):
+            data = {k: v for k, v in data.items() if v is not None or k not in self.NOT_CLEARABLE}
+        return super().run_validation(data)
+
+
+class CreateAssistantRequestSerializer(ModifyAssistantRequestSerializer):
+    model = Text(most=256, least=1, required=True)
+    tool_resources = NewToolResourcesSerializer(default=dict)
+
+
+class AssistantObjectSerializer(ObjectSerializer):
+    id = Plain()
+    object = Constant("assistant")
+    created_at = UnixTime()
+    name = Plain(allow_null=True)
+    description = Plain(allow_null=True)
+    model = Plain()
+    instructions = Plain(allow_null=True)
+    tools = PlainList()
+    tool_resources = PlainObject(source="wire_tool_resources")
+    metadata = PlainObject()
+    temperature = OneUnlessSet()
+    top_p = OneUnlessSet()
+    reasoning_effort = Plain(allow_null=True)
+    response_format = PlainObject()
