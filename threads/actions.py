@@ -1,0 +1,137 @@
+"""Writes to threads that span rows."""
+
+from collections.abc import Callable
+from typing import Any
+
+from django.db import OperationalError, transaction
+from django.db.models import F
+from django.utils import timezone
+
+from assistant_site.wire.errors import InvalidRequest, NotFound
+from tenants.models import Tenant
+from threads.models import MAX_MESSAGES, Message, Thread
+
+MAX_CODE_FILES = 20
+
+
+def create_thread(
+    *, tenant: Tenant, messages: list[dict[str, Any]], tool_resources: dict[str, Any], metadata: dict[str, str]
+) -> Thread:
+    """A thread with these validated messages in their order."""
+    thread = Thread(tenant=tenant, tool_resources=tool_resources, metadata=metadata, message_count=len(messages))
+    if len(messages) > MAX_MESSAGES:
+        raise _full(thread.id)
+    attach_code_files(thread, messages)
+    with transaction.atomic():
+        thread.save(force_insert=True)
+        insert_messages(thread.id, tenant.id, messages)
+    return thread
+
+
+def add_message(*, tenant: Tenant, thread_id: str, message: dict[str, Any]) -> Message:
+    """A message at the end of the thread, unless a run holds it.
+
+    One guarded UPDATE counts the message, locks the thread and finds it unlocked; message ids made under that lock
+    are in the order of the commits.
+    """
+    with transaction.atomic():
+        open_thread = Thread.objects.of(tenant).filter(pk=thread_id, active_run_id=None, message_count__lt=MAX_MESSAGES)
+        if not open_thread.update(message_count=F("message_count") + 1):
+            refuse_message(Thread.objects.of(tenant).fetch(thread_id))
+        if message["attachments"]:
+            thread = Thread.objects.of(tenant).fetch(thread_id)
+            if attach_code_files(thread, [message]):
+                thread.save(update_fields=["tool_resources"])
+        return insert_messages(thread_id, tenant.id, [message])[0]
+
+
+def insert_messages(thread_id: str, tenant_id: str, messages: list[dict[str, Any]]) -> list[Message]:
+    """Rows for validated messages; the caller holds the thread and has counted them."""
+    now = timezone.now()
+    rows = [
+        Message(
+            tenant_id=tenant_id,
+            thread_id=thread_id,
+            created_at=now,
+            completed_at=now,
+            role=message["role"],
+            content=message["content"],
+            attachments=message["attachments"],
+            metadata=message["metadata"],
+        )
+        for message in messages
+    ]
+    return Message.objects.insert(rows)
+
+
+def attach_code_files(thread: Thread, messages: list[dict[str, Any]]) -> bool:
+    """Adds the messages' files for code to the thread's resources (not saved); whether there were any."""
+    wanted = [
+        attachment["file_id"]
+        for message in messages
+        for attachment in message["attachments"]
+        if any(tool["type"] == "code_interpreter" for tool in attachment["tools"])
+    ]
+    if not wanted:
+        return False
+    known = thread.tool_resources.get("code_interpreter", {}).get("file_ids", [])
+    files = list(dict.fromkeys([*known, *wanted]))
+    if len(files) > MAX_CODE_FILES:
+        raise InvalidRequest(
+            f"A thread can have at most {MAX_CODE_FILES} files for the code_interpreter tool, but this would be "
+            f"{len(files)}.",
+            code="array_above_max_length",
+            param="attachments",
+        )
+    thread.tool_resources = thread.tool_resources | {"code_interpreter": {"file_ids": files}}
+    return True
+
+
+# What else belongs to a thread and must be locked before it: those who write to both lock it first too.
+LOCKED_BEFORE_A_THREAD: list[Callable[[str], None]] = []
+
+
+def delete_thread(*, tenant: Tenant, thread_id: str) -> Thread:
+    """Deletes the thread with all that hangs on it, and returns it as it was."""
+    for attempt in range(3):
+        try:
+            with transaction.atomic():
+                Thread.objects.of(tenant).fetch(thread_id)
+                for lock in LOCKED_BEFORE_A_THREAD:
+                    lock(thread_id)
+                thread: Thread = Thread.objects.of(tenant).select_for_update().fetch(thread_id)
+                Thread.objects.across_tenants().filter(pk=thread_id).delete()
+                return thread
+        except OperationalError:  # a deadlock with somebody who began in the same instant
+            if attempt == 2:
+                raise
+    raise AssertionError("unreachable")
+
+
+def delete_message(*, tenant: Tenant, thread_id: str, message_id: str) -> None:
+    with transaction.atomic():
+        thread = Thread.objects.of(tenant).select_for_update(no_key=True).fetch(thread_id)
+        message = Message.objects.of(tenant).filter(thread_id=thread_id).fetch(message_id)
+        if thread.active_run_id:
+            raise InvalidRequest(f"Can't delete messages of {thread.id} while a run {thread.active_run_id} is active.")
+        message.delete()
+        Thread.objects.of(tenant).filter(pk=thread_id).update(message_count=F("message_count") - 1)
+
+
+def refuse_message(thread: Thread) -> None:
+    """Says why this thread takes no message."""
+    if thread.active_run_id:
+        raise InvalidRequest(f"Can't add messages to {thread.id} while a run {thread.active_run_id} is active.")
+    raise _full(thread.id)
+
+
+def _full(thread_id: str) -> InvalidRequest:
+    return InvalidRequest(f"Thread {thread_id} cannot have more than {MAX_MESSAGES} messages.")
+
+
+def busy_or_gone(tenant: Tenant, thread_id: str) -> Exception:
+    """Why a run could not take the thread: it is not there, or another run has it."""
+    thread = Thread.objects.of(tenant).filter(pk=thread_id).first()
+    if thread is None:
+        return NotFound.of("thread", thread_id)
+    return InvalidRequest(f"Thread {thread.id} already has an active run {thread.active_run_id}.")

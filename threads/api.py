@@ -1,0 +1,115 @@
+"""`/threads` and `/threads/{id}/messages`."""
+
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from assistant_site import valkey
+from assistant_site.wire.lists import PageQuery, page, single
+from assistant_site.wire.pages import DeletedSerializer, list_of, page_parameters
+from assistant_site.wire.rest import WireView
+from threads import actions
+from threads.models import Message, Thread
+from threads.serializers import (
+    CreateMessageRequestSerializer,
+    CreateThreadRequestSerializer,
+    MessageObjectSerializer,
+    ModifyMessageRequestSerializer,
+    ModifyThreadRequestSerializer,
+    ThreadObjectSerializer,
+)
+
+
+class ThreadListView(WireView):
+    needs_beta = True
+    operation_ids = {"GET": "listThreads", "POST": "createThread"}
+
+    @extend_schema(
+        description="An extension: the hosted API had no list of threads.",
+        parameters=page_parameters(),
+        responses=list_of(ThreadObjectSerializer),
+    )
+    def get(self, request: Request) -> Response:
+        query = PageQuery.of(request.query_params)
+        return Response(page(Thread.objects.of(self.tenant), query, ThreadObjectSerializer.of))
+
+    @extend_schema(request=CreateThreadRequestSerializer, responses=ThreadObjectSerializer)
+    def post(self, request: Request) -> Response:
+        thread = actions.create_thread(tenant=self.tenant, **self.parse(CreateThreadRequestSerializer))
+        return Response(ThreadObjectSerializer.of(thread))
+
+
+class ThreadDetailView(WireView):
+    needs_beta = True
+    operation_ids = {"GET": "getThread", "POST": "modifyThread", "DELETE": "deleteThread"}
+
+    @extend_schema(responses=ThreadObjectSerializer)
+    def get(self, request: Request, thread_id: str) -> Response:
+        return Response(ThreadObjectSerializer.of(Thread.objects.of(self.tenant).fetch(thread_id)))
+
+    @extend_schema(request=ModifyThreadRequestSerializer, responses=ThreadObjectSerializer)
+    def post(self, request: Request, thread_id: str) -> Response:
+        thread = Thread.objects.of(self.tenant).fetch(thread_id)
+        changes = self.parse(ModifyThreadRequestSerializer, partial=True)
+        if "tool_resources" in changes:
+            changes["tool_resources"] = thread.tool_resources | changes["tool_resources"]
+        if changes:
+            thread.change(**changes)
+        return Response(ThreadObjectSerializer.of(thread))
+
+    @extend_schema(request=None, responses=DeletedSerializer)
+    def delete(self, request: Request, thread_id: str) -> Response:
+        thread = actions.delete_thread(tenant=self.tenant, thread_id=thread_id)
+        if thread.active_run_id:
+            valkey.tell_workers_to_stop(thread.active_run_id)
+        return Response({"id": thread_id, "object": "thread.deleted", "deleted": True})
+
+
+class MessageListView(WireView):
+    needs_beta = True
+    operation_ids = {"GET": "listMessages", "POST": "createMessage"}
+
+    @extend_schema(
+        parameters=page_parameters(OpenApiParameter("run_id", str, description="Only messages this run wrote.")),
+        responses=list_of(MessageObjectSerializer),
+    )
+    def get(self, request: Request, thread_id: str) -> Response:
+        query = PageQuery.of(request.query_params)
+        run_id = single(request.query_params, "run_id")
+        Thread.objects.of(self.tenant).only("pk").fetch(thread_id)
+        messages = Message.objects.of(self.tenant).filter(thread_id=thread_id)
+        if run_id:
+            messages = messages.filter(run_id=run_id)
+        return Response(page(messages, query, MessageObjectSerializer.of))
+
+    @extend_schema(request=CreateMessageRequestSerializer, responses=MessageObjectSerializer)
+    def post(self, request: Request, thread_id: str) -> Response:
+        draft = self.parse(CreateMessageRequestSerializer)
+        message = actions.add_message(tenant=self.tenant, thread_id=thread_id, message=draft)
+        return Response(MessageObjectSerializer.of(message))
+
+
+class MessageDetailView(WireView):
+    needs_beta = True
+    operation_ids = {"GET": "getMessage", "POST": "modifyMessage", "DELETE": "deleteMessage"}
+
+    def fetch(self, thread_id: str, message_id: str) -> Message:
+        message: Message = Message.objects.of(self.tenant).filter(thread_id=thread_id).fetch(message_id)
+        return message
+
+    @extend_schema(responses=MessageObjectSerializer)
+    def get(self, request: Request, thread_id: str, message_id: str) -> Response:
+        return Response(MessageObjectSerializer.of(self.fetch(thread_id, message_id)))
+
+    @extend_schema(request=ModifyMessageRequestSerializer, responses=MessageObjectSerializer)
+    def post(self, request: Request, thread_id: str, message_id: str) -> Response:
+        message = self.fetch(thread_id, message_id)
+        changes = self.parse(ModifyMessageRequestSerializer, partial=True)
+        if changes:
+            message.change(**changes)
+        return Response(MessageObjectSerializer.of(message))
+
+    @extend_schema(request=None, responses=DeletedSerializer)
+    def delete(self, request: Request, thread_id: str, message_id: str) -> Response:
+        actions.delete_message(tenant=self.tenant, thread_id=thread_id, message_id=message_id)
+        return Response({"id": message_id, "object": "thread.message.deleted", "deleted": True})

@@ -1,0 +1,76 @@
+"""Threads and their messages.
+
+`Thread.active_run_id` is the lock of a thread: while it is set, the thread takes no message and no other run. Only
+`runs.actions` sets and clears it, in the transaction that starts or ends the run.
+"""
+
+from typing import Any
+
+from django.db import models
+from django.utils import timezone
+
+from assistant_site.wire.ids import WireIdField
+from tenants.models import TenantModel
+
+MAX_MESSAGES = 100_000
+
+
+class Thread(TenantModel):
+    wire_noun = "thread"
+
+    id = WireIdField(prefix="thread_")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    tool_resources = models.JSONField(default=dict, blank=True)
+    metadata = models.JSONField(default=dict, blank=True)
+    active_run_id = models.CharField(max_length=64, null=True, editable=False)  # noqa: DJ001
+    message_count = models.IntegerField(default=0, editable=False)
+
+    class Meta(TenantModel.Meta):
+        indexes = [models.Index(fields=["tenant", "id"], name="threads_of_tenant")]
+
+    def __str__(self) -> str:
+        return str(self.id)
+
+
+class MessageStatus(models.TextChoices):
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+    INCOMPLETE = "incomplete"
+
+
+class Message(TenantModel):
+    """`content` is stored as it is answered: a list of parts, texts with their annotations."""
+
+    wire_noun = "message"
+
+    id = WireIdField(prefix="msg_")
+    thread = models.ForeignKey(Thread, on_delete=models.CASCADE, related_name="messages", db_index=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    status = models.CharField(max_length=16, choices=MessageStatus.choices, default=MessageStatus.COMPLETED)
+    role = models.CharField(max_length=16)
+    content = models.JSONField(default=list)
+    attachments = models.JSONField(default=list)
+    metadata = models.JSONField(default=dict)
+    assistant_id = models.CharField(max_length=64, null=True)  # noqa: DJ001
+    run_id = models.CharField(max_length=64, null=True)  # noqa: DJ001
+    incomplete_reason = models.CharField(max_length=32, null=True)  # noqa: DJ001
+    completed_at = models.DateTimeField(null=True)
+    incomplete_at = models.DateTimeField(null=True)
+
+    class Meta(TenantModel.Meta):
+        indexes = [
+            models.Index(fields=["thread", "id"], name="messages_of_thread"),
+            models.Index(fields=["run_id", "id"], name="messages_of_run", condition=~models.Q(run_id=None)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.role} {self.id}"
+
+    @property
+    def text(self) -> str:
+        """The text parts in one string."""
+        return "\n".join(part["text"]["value"] for part in self.content if part["type"] == "text")
+
+    @property
+    def incomplete_details(self) -> dict[str, Any] | None:
+        return {"reason": self.incomplete_reason} if self.incomplete_reason else None
