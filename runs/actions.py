@@ -1,0 +1,313 @@
+"""What callers do to runs: start, cancel, submit outputs, modify. One transaction each; events after the commit.
+
+`move` is the only code that changes `Run.status`.
+"""
+
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from assistant_site import valkey
+from assistant_site.wire import grammar
+from assistant_site.wire.errors import InvalidRequest
+from assistants.models import Assistant
+from runs import events, machine
+from runs.machine import Status
+from runs.models import Run, RunStep, StepStatus
+from runs.serializers import RunObjectSerializer, RunStepObjectSerializer
+from runs.tasks import enqueue_run
+from tenants.models import Tenant
+from threads import actions as thread_actions
+from threads.models import MAX_MESSAGES, Message, MessageStatus, Thread
+from threads.serializers import MessageObjectSerializer, ThreadObjectSerializer, text_part
+
+Telling = list[tuple[str, dict[str, Any]]]
+
+
+class MovedMeanwhile(Exception):
+    """The run was no longer what the mover had read: somebody else was first."""
+
+
+def move(run: Run, new: Status, *, events_told: int = 1, **changes: Any) -> None:
+    """The only writer of `Run.status`; call it inside a transaction if it ends the run or other writes belong to it.
+
+    Updates the row where status and claim are still those of `run`, gives out the positions of the events that go
+    with it, and frees the thread when the run ends. `run` shows the new state. `MovedMeanwhile` if somebody was first.
+    """
+    machine.check(Status(run.status), new)
+    same = Run.objects.across_tenants().filter(pk=run.pk, status=run.status, claim=run.claim)
+    if run.claim is None:  # only this shows that it has not gone all the way round since it was read
+        same = same.filter(event_position=run.event_position)
+    if new not in machine.HELD:
+        changes |= {"claim": None, "lease_until": None}
+    if new in machine.TERMINAL:
+        changes["required_action"] = None
+    if events_told:
+        changes.setdefault("event_position", run.event_position + events_told)
+    if not same.update(status=new, **changes):
+        raise MovedMeanwhile(run.pk)
+    for name, value in (changes | {"status": new}).items():
+        setattr(run, name, value)
+    if new in machine.TERMINAL:
+        Thread.objects.across_tenants().filter(pk=run.thread_id, active_run_id=run.pk).update(active_run_id=None)
+
+
+def lock_runs_of_thread(thread_id: str) -> None:
+    """Locks the thread's runs, in one order; for who is going to delete the thread."""
+    list(Run.objects.across_tenants().filter(thread_id=thread_id).order_by("pk").select_for_update().values_list("pk"))
+
+
+def run_event(run: Run) -> tuple[str, dict[str, Any]]:
+    return f"thread.run.{run.status}", RunObjectSerializer.of(run)
+
+
+# --- Starting --------------------------------------------------------------------------------------------------------
+
+
+def new_run(assistant: Assistant, thread_id: str, body: dict[str, Any]) -> Run:
+    """An unsaved run: what the request says, else the assistant."""
+
+    def chosen(name: str) -> Any:
+        given = body.get(name)
+        return getattr(assistant, name) if given is None else given
+
+    instructions = chosen("instructions")
+    if body.get("additional_instructions"):
+        instructions = "\n".join(filter(None, [instructions, body["additional_instructions"]]))
+    tools = chosen("tools")
+    check_tool_choice(body["tool_choice"], tools)
+    now = timezone.now()
+    return Run(
+        tenant_id=assistant.tenant_id,
+        thread_id=thread_id,
+        assistant_id=assistant.pk,
+        created_at=now,
+        queued_at=now,
+        expires_at=now + timedelta(seconds=settings.RUN_SECONDS),
+        instructions=instructions,
+        tools=tools,
+        **{name: chosen(name) for name in ("model", "temperature", "top_p", "reasoning_effort", "response_format")},
+        **{
+            name: body[name]
+            for name in (
+                "metadata",
+                "max_prompt_tokens",
+                "max_completion_tokens",
+                "truncation_strategy",
+                "tool_choice",
+                "parallel_tool_calls",
+            )
+        },
+        include=body.get("include", []),
+    )
+
+
+def check_tool_choice(choice: Any, tools: list[dict[str, Any]]) -> None:
+    """A forced tool must be one the run has."""
+    if not isinstance(choice, dict):
+        return
+    name = choice["function"]["name"] if choice["type"] == "function" else None
+    for tool in tools:
+        if tool["type"] == choice["type"] and (name is None or tool["function"]["name"] == name):
+            return
+    wanted = f"function '{name}'" if name else f"tool '{choice['type']}'"
+    raise grammar.invalid_value(lambda path: f"Invalid '{path}': the {wanted} is not among the run's tools.").under(
+        "tool_choice"
+    )
+
+
+def start_run(*, tenant: Tenant, thread_id: str, body: dict[str, Any]) -> Run:
+    """Queues a run on a thread that has none. Of two at the same time exactly one wins."""
+    assistant = Assistant.objects.of(tenant).fetch(body["assistant_id"])
+    run = new_run(assistant, thread_id, body)
+    added = body["additional_messages"]
+    with transaction.atomic():
+        free = Thread.objects.of(tenant).filter(
+            pk=thread_id, active_run_id=None, message_count__lte=MAX_MESSAGES - len(added)
+        )
+        if not free.update(active_run_id=run.pk, message_count=F("message_count") + len(added)):
+            thread = Thread.objects.of(tenant).filter(pk=thread_id).first()
+            if thread is not None and thread.active_run_id is None:
+                thread_actions.refuse_message(thread)
+            raise thread_actions.busy_or_gone(tenant, thread_id)
+        if added:
+            thread = Thread.objects.of(tenant).fetch(thread_id)
+            if thread_actions.attach_code_files(thread, added):
+                thread.save(update_fields=["tool_resources"])
+            thread_actions.insert_messages(thread_id, tenant.pk, added)
+        elif not run.instructions and not Message.objects.of(tenant).filter(thread_id=thread_id).exists():
+            raise nothing_to_go_on()
+        insert(run, told_before=0)
+    announce(run, [])
+    return run
+
+
+def start_thread_and_run(*, tenant: Tenant, body: dict[str, Any]) -> Run:
+    """A new thread with a run on it; nothing is made unless everything is right."""
+    assistant = Assistant.objects.of(tenant).fetch(body["assistant_id"])
+    draft = body["thread"] or {"messages": [], "tool_resources": {}, "metadata": {}}
+    draft["tool_resources"] = draft["tool_resources"] | body["tool_resources"]
+    with transaction.atomic():
+        thread = thread_actions.create_thread(tenant=tenant, **draft)
+        run = new_run(assistant, thread.pk, body)
+        if not run.instructions and not draft["messages"]:
+            raise nothing_to_go_on()
+        Thread.objects.of(tenant).filter(pk=thread.pk).update(active_run_id=run.pk)
+        insert(run, told_before=1)
+    announce(run, [("thread.created", ThreadObjectSerializer.of(thread))])
+    return run
+
+
+def nothing_to_go_on() -> InvalidRequest:
+    return InvalidRequest(
+        "Run creation requires a Thread with a user message or an assistant with instructions.", code="invalid_thread"
+    )
+
+
+def insert(run: Run, *, told_before: int) -> None:
+    """Stores a new run; `told_before` events come before `created` and `queued`."""
+    run.event_position = told_before + 2
+    run.save(force_insert=True)
+
+
+def announce(run: Run, first: Telling) -> None:
+    """Tells of a committed new run and asks for a worker."""
+    told = RunObjectSerializer.of(run)
+    events.append(run.pk, 0, [*first, ("thread.run.created", told), ("thread.run.queued", told)])
+    enqueue_run(run.pk)
+
+
+# --- Cancelling ------------------------------------------------------------------------------------------------------
+
+
+def cancel_run(*, tenant: Tenant, thread_id: str, run_id: str) -> dict[str, Any]:
+    """Asks for the end of a run; returns the run as the answer shows it (`cancelling`).
+
+    A run that a worker holds is left to it. One that nobody holds is ended here, in the same transaction.
+    """
+    while True:
+        run = Run.objects.of(tenant).filter(thread_id=thread_id).fetch(run_id)
+        if Status(run.status) in machine.TERMINAL or run.status == Status.CANCELLING:
+            raise InvalidRequest(f"Cannot cancel run with status '{run.status}'.")
+        before, held = run.event_position, run.status == Status.IN_PROGRESS
+        try:
+            with transaction.atomic():
+                move(run, Status.CANCELLING, events_told=0 if held else 1, required_action=None)
+                answer = RunObjectSerializer.of(run)
+                if not held:
+                    told = [run_event(run), *close_open_objects(run, StepStatus.CANCELLED)]
+                    move(run, Status.CANCELLED, events_told=len(told), cancelled_at=timezone.now())
+                    told.append(run_event(run))
+        except MovedMeanwhile:
+            continue
+        if held:
+            valkey.tell_workers_to_stop(run.pk)
+        else:
+            events.append(run.pk, before, told)
+        return answer
+
+
+_ENDED_AT = {
+    StepStatus.COMPLETED: "completed_at",
+    StepStatus.FAILED: "failed_at",
+    StepStatus.CANCELLED: "cancelled_at",
+    StepStatus.EXPIRED: "expired_at",
+}
+_MESSAGE_REASON = {
+    StepStatus.FAILED: "run_failed",
+    StepStatus.CANCELLED: "run_cancelled",
+    StepStatus.EXPIRED: "run_expired",
+}
+
+
+def count_message(thread_id: str) -> None:
+    """Counts a message that a run wrote, now that it has ended."""
+    Thread.objects.across_tenants().filter(pk=thread_id).update(message_count=F("message_count") + 1)
+
+
+def close_open_objects(
+    run: Run,
+    how: StepStatus,
+    *,
+    last_error: dict[str, Any] | None = None,
+    content: list[dict[str, Any]] | None = None,
+    recall: bool = False,
+    spent: dict[str, Any] | None = None,
+) -> Telling:
+    """Ends the run's open step and message badly; returns the events that tell of it, the message's first.
+
+    `content` is what the message had got so far, if the caller knows; with `recall` (the holder died, nobody knows)
+    it is what readers were told. `spent` is what the model turn had cost, if it is known.
+    """
+    told: Telling = []
+    now = timezone.now()
+    for step in RunStep.objects.across_tenants().filter(run=run, status=StepStatus.IN_PROGRESS).order_by("pk"):
+        if step.type == "message_creation":
+            message = Message.objects.across_tenants().get(pk=step.step_details["message_creation"]["message_id"])
+            message.status = MessageStatus.INCOMPLETE
+            message.incomplete_reason = _MESSAGE_REASON[how]
+            message.incomplete_at = now
+            if recall and (text := events.recall_text(run.pk, message.pk)):
+                message.content = [text_part(text)]
+            elif content is not None:
+                message.content = content
+            message.save(update_fields=["status", "incomplete_reason", "incomplete_at", "content"])
+            count_message(run.thread_id)
+            told.append(("thread.message.incomplete", MessageObjectSerializer.of(message)))
+        step.status = how
+        setattr(step, _ENDED_AT[how], now)
+        step.last_error = last_error if how == StepStatus.FAILED else None
+        step.spent = spent or step.spent
+        step.save(update_fields=["status", "last_error", "spent", _ENDED_AT[how]])
+        told.append((f"thread.run.step.{how.value}", RunStepObjectSerializer.of(step)))
+    return told
+
+
+# --- Tool outputs, metadata ------------------------------------------------------------------------------------------
+
+
+def submit_tool_outputs(
+    *, tenant: Tenant, thread_id: str, run_id: str, outputs: list[dict[str, str]]
+) -> tuple[Run, int]:
+    """Takes the outputs of all pending calls and queues the run again.
+
+    Returns the run and the position behind which the events of this submission come.
+    """
+    with transaction.atomic():
+        run = Run.objects.of(tenant).filter(thread_id=thread_id).select_for_update().fetch(run_id)
+        if run.status != Status.REQUIRES_ACTION:
+            raise InvalidRequest(f'Runs in status "{run.status}" do not accept tool outputs.')
+        pending = [call["id"] for call in run.required_action["submit_tool_outputs"]["tool_calls"]]
+        given = [output["tool_call_id"] for output in outputs]
+        if sorted(pending) != sorted(given):
+            raise InvalidRequest(f"Expected tool outputs for call_ids {pending}, got {given}")
+        texts = {output["tool_call_id"]: output["output"] for output in outputs}
+        step = RunStep.objects.of(tenant).get(run=run, status=StepStatus.IN_PROGRESS)
+        for call in step.step_details["tool_calls"]:
+            if call["id"] in texts:
+                call["function"]["output"] = texts[call["id"]]
+        step.status = StepStatus.COMPLETED
+        step.completed_at = timezone.now()
+        step.save(update_fields=["status", "completed_at", "step_details"])
+        before = run.event_position
+        move(run, Status.QUEUED, events_told=2, required_action=None, queued_at=timezone.now(), attempt=0)
+    told: Telling = [("thread.run.step.completed", RunStepObjectSerializer.of(step)), run_event(run)]
+    events.append(run.pk, before, told)
+    enqueue_run(run.pk)
+    return run, before
+
+
+def modify_run(*, tenant: Tenant, thread_id: str, run_id: str, metadata: dict[str, str] | None) -> Run:
+    """New metadata for a run that no worker holds."""
+    with transaction.atomic():
+        run: Run = Run.objects.of(tenant).filter(thread_id=thread_id).select_for_update().fetch(run_id)
+        if Status(run.status) in machine.HELD:
+            raise InvalidRequest(f"Cannot update run with status '{run.status}'.")
+        if metadata is not None:
+            run.metadata = metadata
+            run.save(update_fields=["metadata"])
+    return run

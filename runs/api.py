@@ -1,0 +1,147 @@
+"""`/threads/{id}/runs`, their steps, and `/threads/runs`."""
+
+from typing import Any
+
+from django.conf import settings
+from django.http.response import HttpResponseBase
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from assistant_site.wire import grammar
+from assistant_site.wire.lists import PageQuery, page, several
+from assistant_site.wire.pages import list_of, page_parameters
+from assistant_site.wire.rest import WireView
+from runs import actions, streaming
+from runs.models import Run, RunStep
+from runs.serializers import (
+    INCLUDABLE,
+    CreateRunRequestSerializer,
+    CreateThreadAndRunRequestSerializer,
+    ModifyRunRequestSerializer,
+    RunObjectSerializer,
+    RunStepObjectSerializer,
+    SubmitToolOutputsRunRequestSerializer,
+)
+from threads.models import Thread
+
+_INCLUDE = OpenApiParameter("include[]", str, many=True, enum=list(INCLUDABLE))
+
+
+# A run as JSON, or its events when `stream` is true.
+_RUN_OR_EVENTS = {
+    (200, "application/json"): RunObjectSerializer,
+    (200, "text/event-stream"): OpenApiTypes.STR,
+}
+
+
+def include_of(request: Request) -> list[str]:
+    """The `include[]` values; only one is known."""
+    values = several(request.query_params, "include")
+    for at, value in enumerate(values):
+        if value not in INCLUDABLE:
+            raise grammar.not_supported(value, INCLUDABLE).under(at).under("include")
+    return values
+
+
+def answer(run: Run, shown: dict[str, Any] | None = None) -> Response:
+    """A run, with the word on when to look again while it is under way."""
+    response = Response(shown or RunObjectSerializer.of(run))
+    if not run.is_terminal:
+        response.headers["openai-poll-after-ms"] = str(settings.POLL_AFTER_MS)
+    return response
+
+
+class RunListView(WireView):
+    needs_beta = True
+    operation_ids = {"GET": "listRuns", "POST": "createRun"}
+
+    @extend_schema(parameters=page_parameters(), responses=list_of(RunObjectSerializer))
+    def get(self, request: Request, thread_id: str) -> Response:
+        query = PageQuery.of(request.query_params)
+        Thread.objects.of(self.tenant).only("pk").fetch(thread_id)
+        return Response(page(Run.objects.of(self.tenant).filter(thread_id=thread_id), query, RunObjectSerializer.of))
+
+    @extend_schema(parameters=[_INCLUDE], request=CreateRunRequestSerializer, responses=_RUN_OR_EVENTS)
+    def post(self, request: Request, thread_id: str) -> HttpResponseBase:
+        body = self.parse(CreateRunRequestSerializer)
+        body["include"] = include_of(request)
+        run = actions.start_run(tenant=self.tenant, thread_id=thread_id, body=body)
+        return streaming.stream_run(run.pk) if body["stream"] else answer(run)
+
+
+class ThreadAndRunView(WireView):
+    needs_beta = True
+    operation_ids = {"POST": "createThreadAndRun"}
+
+    @extend_schema(parameters=[_INCLUDE], request=CreateThreadAndRunRequestSerializer, responses=_RUN_OR_EVENTS)
+    def post(self, request: Request) -> HttpResponseBase:
+        body = self.parse(CreateThreadAndRunRequestSerializer)
+        body["include"] = include_of(request)
+        run = actions.start_thread_and_run(tenant=self.tenant, body=body)
+        return streaming.stream_run(run.pk) if body["stream"] else answer(run)
+
+
+class RunDetailView(WireView):
+    needs_beta = True
+    operation_ids = {"GET": "getRun", "POST": "modifyRun"}
+
+    @extend_schema(responses=RunObjectSerializer)
+    def get(self, request: Request, thread_id: str, run_id: str) -> Response:
+        return answer(Run.objects.of(self.tenant).filter(thread_id=thread_id).fetch(run_id))
+
+    @extend_schema(request=ModifyRunRequestSerializer, responses=RunObjectSerializer)
+    def post(self, request: Request, thread_id: str, run_id: str) -> Response:
+        changes = self.parse(ModifyRunRequestSerializer, partial=True)
+        run = actions.modify_run(
+            tenant=self.tenant, thread_id=thread_id, run_id=run_id, metadata=changes.get("metadata")
+        )
+        return answer(run)
+
+
+class CancelRunView(WireView):
+    needs_beta = True
+    operation_ids = {"POST": "cancelRun"}
+
+    @extend_schema(request=None, responses=RunObjectSerializer)
+    def post(self, request: Request, thread_id: str, run_id: str) -> Response:
+        response = Response(actions.cancel_run(tenant=self.tenant, thread_id=thread_id, run_id=run_id))
+        response.headers["openai-poll-after-ms"] = str(settings.POLL_AFTER_MS)
+        return response
+
+
+class SubmitToolOutputsView(WireView):
+    needs_beta = True
+    operation_ids = {"POST": "submitToolOuputsToRun"}
+
+    @extend_schema(request=SubmitToolOutputsRunRequestSerializer, responses=_RUN_OR_EVENTS)
+    def post(self, request: Request, thread_id: str, run_id: str) -> HttpResponseBase:
+        body = self.parse(SubmitToolOutputsRunRequestSerializer)
+        run, before = actions.submit_tool_outputs(
+            tenant=self.tenant, thread_id=thread_id, run_id=run_id, outputs=body["tool_outputs"]
+        )
+        return streaming.stream_run(run.pk, after=before) if body["stream"] else answer(run)
+
+
+class RunStepListView(WireView):
+    needs_beta = True
+    operation_ids = {"GET": "listRunSteps"}
+
+    @extend_schema(parameters=page_parameters(_INCLUDE), responses=list_of(RunStepObjectSerializer))
+    def get(self, request: Request, thread_id: str, run_id: str) -> Response:
+        query = PageQuery.of(request.query_params)
+        include_of(request)
+        run = Run.objects.of(self.tenant).filter(thread_id=thread_id).only("pk").fetch(run_id)
+        return Response(page(RunStep.objects.of(self.tenant).filter(run=run), query, RunStepObjectSerializer.of))
+
+
+class RunStepDetailView(WireView):
+    needs_beta = True
+    operation_ids = {"GET": "getRunStep"}
+
+    @extend_schema(parameters=[_INCLUDE], responses=RunStepObjectSerializer)
+    def get(self, request: Request, thread_id: str, run_id: str, step_id: str) -> Response:
+        include_of(request)
+        steps = RunStep.objects.of(self.tenant).filter(run_id=run_id, thread_id=thread_id)
+        return Response(RunStepObjectSerializer.of(steps.fetch(step_id)))

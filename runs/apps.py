@@ -1,0 +1,26 @@
+from typing import Any
+
+from django.apps import AppConfig
+
+
+def start_engine(**signal: Any) -> None:
+    from runs.engine import of_this_process
+    from runs.workers import note_spawn
+
+    note_spawn()
+    of_this_process()
+
+
+class RunsConfig(AppConfig):
+    name = "runs"
+
+    def ready(self) -> None:
+        from django_q.signals import post_spawn
+
+        import runs.workers  # noqa: F401 before any fork: its processes share what it makes
+        from runs.actions import lock_runs_of_thread
+        from threads.actions import LOCKED_BEFORE_A_THREAD
+
+        # A worker looks for runs of dead workers from its first moment, not from its first task.
+        LOCKED_BEFORE_A_THREAD.append(lock_runs_of_thread)
+        post_spawn.connect(start_engine, dispatch_uid="runs.start_engine")

@@ -1,0 +1,183 @@
+"""What the model is shown: instructions, the thread's messages that fit, and this run's own calls and outputs.
+
+Messages are read from the newest on, in pages, only until the budget is full: a long thread costs no more than what is
+sent of it.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from django.db.models import QuerySet
+
+from assistant_site.llm.tokens import estimate_message, estimate_request
+from runs.models import Run, RunStep, StepStatus
+from runs.windows import window_of
+from threads.models import Message
+from tools.registry import offered
+
+Chat = dict[str, Any]
+
+_FIRST_PAGE = 20
+_PAGE = 200
+
+
+def build(run: Run) -> list[Chat]:
+    """The chat messages of the run's next turn."""
+    system = [{"role": "system", "content": run.instructions}] if run.instructions else []
+    own = own_turns(run)
+    budget = prompt_budget(run) - estimate_request([*system, *own], offered(run.tools))
+    return [*system, *thread_messages(run, budget), *own]
+
+
+def prompt_budget(run: Run) -> int:
+    """Tokens the next prompt may have: the model's window less room for an answer, and the run's own limit."""
+    window = window_of(run.model)
+    room = window - min(run.max_completion_tokens or window // 4, window // 2)
+    if run.max_prompt_tokens is not None:
+        room = min(room, run.max_prompt_tokens - run.spent.get("prompt_tokens", 0))
+    return room
+
+
+def thread_messages(run: Run, budget: int) -> list[Chat]:
+    """The thread's messages, oldest first, as the truncation strategy and the budget allow; at least the newest.
+
+    Under `auto` what does not fit is dropped from the middle: the thread's first message stays, if it takes no more
+    than a quarter of the budget.
+    """
+    strategy = run.truncation_strategy or {}
+    most = strategy.get("last_messages") if strategy.get("type") == "last_messages" else None
+    kept: list[Chat] = []
+    costs: list[int] = []
+    left = budget
+    for message in newest_first(run, most):
+        shown = as_chat(message)
+        if shown is None:
+            continue
+        cost = estimate_message(shown)
+        if cost > left and kept:
+            if most is None:
+                keep_first(run, kept, costs, left, budget)
+            break
+        kept.append(shown)
+        costs.append(cost)
+        left -= cost
+    kept.reverse()
+    return kept
+
+
+def keep_first(run: Run, kept: list[Chat], costs: list[int], left: int, budget: int) -> None:
+    """Makes room for the thread's first message behind the newest ones; `kept` has the newest in front."""
+    first = thread_rows(run).order_by("pk").first()
+    shown = as_chat(first) if first is not None else None
+    if shown is None or (cost := estimate_message(shown)) > budget // 4:
+        return
+    while cost > left and len(kept) > 1:
+        kept.pop()
+        left += costs.pop()
+    if cost <= left:
+        kept.append(shown)
+
+
+def thread_rows(run: Run) -> QuerySet[Message]:
+    """The thread's messages but for this run's own."""
+    return Message.objects.across_tenants().filter(thread_id=run.thread_id).exclude(run_id=run.pk)
+
+
+def newest_first(run: Run, most: int | None) -> Iterator[Message]:
+    """The thread's messages, page by page."""
+    before: str | None = None
+    size = _FIRST_PAGE
+    while most is None or most > 0:
+        page = thread_rows(run)
+        if before is not None:
+            page = page.filter(pk__lt=before)
+        size = size if most is None else min(size, most)
+        rows = list(page.order_by("-pk")[:size])
+        yield from rows
+        if len(rows) < size:
+            return
+        before, most, size = rows[-1].pk, None if most is None else most - size, _PAGE
+
+
+def as_chat(message: Message) -> Chat | None:
+    """A message in the words of chat completions; None if there is nothing to show."""
+    parts: list[Chat] = []
+    for part in message.content:
+        if part["type"] == "text":
+            parts.append({"type": "text", "text": part["text"]["value"]})
+        elif part["type"] == "refusal":
+            parts.append({"type": "text", "text": part["refusal"]})
+        elif part["type"] == "image_url":
+            parts.append(part)
+        elif part["type"] == "image_file":
+            parts.append({"type": "text", "text": f"[image {part['image_file']['file_id']}, not available]"})
+    if not parts:
+        return None
+    if all(part["type"] == "text" for part in parts) or message.role == "assistant":
+        return {"role": message.role, "content": "\n".join(p["text"] for p in parts if p["type"] == "text")}
+    return {"role": message.role, "content": parts}
+
+
+def own_turns(run: Run) -> list[Chat]:
+    """The finished turns of this run: what the model said and called, and what came out."""
+    turns: dict[int, list[RunStep]] = {}
+    if run.turns:
+        finished = RunStep.objects.across_tenants().filter(run=run, status=StepStatus.COMPLETED, turn__lte=run.turns)
+        for step in finished.order_by("pk"):
+            turns.setdefault(step.turn, []).append(step)
+    shown: list[Chat] = []
+    for steps in turns.values():
+        shown += turn_as_chat(steps)
+    return shown
+
+
+def turn_as_chat(steps: list[RunStep]) -> list[Chat]:
+    """One turn: a message of the assistant, with its calls if there are any, then a message for each output."""
+    text = ""
+    calls: list[Chat] = []
+    outputs: list[Chat] = []
+    carry: Chat = {}
+    for step in steps:
+        carry |= step.carry.get("message", {})
+        if step.type == "message_creation":
+            message = Message.objects.across_tenants().get(pk=step.step_details["message_creation"]["message_id"])
+            text = message.text
+            continue
+        extras = step.carry.get("calls", {})
+        for index, call in enumerate(step.step_details["tool_calls"]):
+            function = call["function"]
+            calls.append(
+                {
+                    "id": call["id"],
+                    "type": "function",
+                    "function": {"name": function["name"], "arguments": function["arguments"]},
+                    **extras.get(str(index), {}),
+                }
+            )
+            outputs.append({"role": "tool", "tool_call_id": call["id"], "content": function["output"] or ""})
+    said: Chat = {"role": "assistant", "content": text, **carry}
+    return [said | ({"tool_calls": calls} if calls else {}), *outputs]
+
+
+def options_of(run: Run, *, has_tools: bool) -> Chat:
+    """The chat-completion parameters of the next turn. What nobody set is left out: some models refuse it.
+
+    A forced tool is forced in the first turn only, else the run would never end.
+    """
+    options: Chat = {
+        name: getattr(run, name)
+        for name in ("temperature", "top_p", "reasoning_effort")
+        if getattr(run, name) is not None
+    }
+    if run.response_format not in ("auto", None, ""):
+        options["response_format"] = run.response_format
+    if run.max_completion_tokens is not None:
+        options["max_completion_tokens"] = run.max_completion_tokens - run.spent.get("completion_tokens", 0)
+    if has_tools:
+        choice, first_turn = run.tool_choice, run.turns == 0
+        forced = choice == "required" or (isinstance(choice, dict) and choice["type"] == "function")
+        if choice == "none" or (first_turn and forced):
+            options["tool_choice"] = choice
+        if not run.parallel_tool_calls:
+            options["parallel_tool_calls"] = False
+    return options

@@ -1,0 +1,207 @@
+"""The engine of a worker process: one event loop in a thread that carries many runs at once.
+
+django-q2 hands out, asyncio carries: a task only passes a run's id to `submit`, which blocks while the engine is full.
+Beside the runs the loop renews their leases, looks for runs that nobody works on, and listens for stops.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import random
+import socket
+import threading
+from concurrent.futures import Future
+from multiprocessing import util
+
+from django.conf import settings
+from django.db import DatabaseError, InterfaceError
+
+from assistant_site import valkey
+from assistant_site.db.errors import first_line
+from assistant_site.db.threads import DatabaseThreads
+from assistant_site.llm import transport
+from assistant_site.tuning import settle
+from runs import holding, recovery
+from runs.events import Appender
+from runs.execution import Execution
+from runs.machine import Status
+from runs.tasks import enqueue_run
+from runs.workers import ALIVE_KEY, ALIVE_SECONDS
+
+logger = logging.getLogger(__name__)
+
+BEATS_PER_LEASE = 3
+TICK_SECONDS = 2.0
+FULL_PATIENCE_SECONDS = 5.0
+
+
+class Engine:
+    def __init__(self) -> None:
+        self.owner = f"{socket.gethostname()}:{os.getpid()}"
+        self._places = threading.BoundedSemaphore(settings.RUNS_PER_WORKER)
+        self._loop = asyncio.new_event_loop()
+        self._executions: dict[str, Execution] = {}
+        self._draining = False
+        self._started = threading.Event()
+        self._thread = threading.Thread(target=self._run_loop, name="engine", daemon=True)
+
+    # --- For other threads ------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        self._thread.start()
+        self._started.wait()
+
+    def submit(self, run_id: str) -> None:
+        """Takes the run as soon as there is a place for it.
+
+        If there is none for a while the row stays queued, where any worker's ticker finds it: a task that blocked
+        for ever would keep the worker from stopping.
+        """
+        if not self._places.acquire(timeout=FULL_PATIENCE_SECONDS):
+            logger.info("No place for %s yet.", run_id)
+            return
+        self._loop.call_soon_threadsafe(self._begin, run_id)
+
+    def drain(self) -> None:
+        """Ends the engine: no new runs, some time for those under way, the rest is handed back to the queue."""
+        if not self._thread.is_alive():
+            return
+        done: Future[None] = asyncio.run_coroutine_threadsafe(self._drain(), self._loop)
+        done.result(timeout=settings.WORKER_DRAIN_SECONDS + 20)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(5)
+
+    # --- In the loop ------------------------------------------------------------------------------------------------
+
+    def _run_loop(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_until_complete(self._prepare())
+        self._started.set()
+        self._loop.run_forever()
+
+    async def _prepare(self) -> None:
+        self.database = DatabaseThreads(settings.WORKER_DATABASE_THREADS)
+        self.appender = Appender(valkey.of_this_loop())
+        await transport.warm_up()  # the first run shall not wait for imports and TLS contexts
+        self._chores = [
+            asyncio.create_task(chore)
+            for chore in (self.appender.run(), self._beat(), self._tick(), self._listen(), self._show_alive())
+        ]
+
+    def _begin(self, run_id: str) -> None:
+        """The place is taken; the execution gives it back."""
+        if self._draining or run_id in self._executions:
+            self._places.release()
+            return
+        execution = Execution(run_id, self.owner, self.database, self.appender)
+        self._executions[run_id] = execution
+        execution.start().add_done_callback(lambda task: self._ended(execution, task))
+
+    def _ended(self, execution: Execution, task: "asyncio.Task[None]") -> None:
+        self._executions.pop(execution.run_id, None)
+        self._places.release()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("The execution of %s broke.", execution.run_id, exc_info=error)
+
+    async def _beat(self) -> None:
+        """Renews the leases of all runs here in one statement; who is lost or cancelled stops."""
+        while True:
+            await asyncio.sleep(settings.RUN_LEASE_SECONDS / BEATS_PER_LEASE)
+            await self._renew(list(self._executions.values()))
+
+    async def _renew(self, executions: list[Execution]) -> None:
+        held = {str(e.run.claim): e.run for e in executions if e.run is not None and e.run.claim is not None}
+        if not held:
+            return
+        try:
+            statuses = await self.database.run(holding.renew, held)
+        except (DatabaseError, InterfaceError) as error:
+            # The leases may run out: whoever still writes then is stopped by its claim.
+            logger.error("Leases could not be renewed: %s", first_line(error))
+            return
+        for run in held.values():
+            execution = self._executions.get(run.pk)
+            if execution is None or execution.run is not run or run.claim is None:
+                continue
+            if run.pk not in statuses:
+                execution.stop("lost")
+            elif statuses[run.pk] == Status.CANCELLING:
+                execution.stop("cancelled")
+
+    async def _tick(self) -> None:
+        """Takes up what nobody works on."""
+        while True:
+            await asyncio.sleep(TICK_SECONDS * random.uniform(0.75, 1.25))  # noqa: S311 jitter, not secrecy
+            if self._draining:
+                return
+            try:
+                waiting = await self.database.run(recovery.tick)
+            except (DatabaseError, InterfaceError) as error:
+                logger.error("The ticker could not look for runs: %s", first_line(error))
+                continue
+            except Exception:
+                logger.exception("The ticker failed; it goes on.")
+                continue
+            for run_id in waiting:
+                if run_id not in self._executions and self._places.acquire(blocking=False):
+                    self._begin(run_id)
+
+    async def _listen(self) -> None:
+        """Looks at a run at once when somebody says that it was cancelled or deleted."""
+        while True:
+            try:
+                async with valkey.of_this_loop().pubsub() as channel:
+                    await channel.subscribe(valkey.STOP_CHANNEL)
+                    while True:
+                        message = await channel.get_message(ignore_subscribe_messages=True, timeout=30)
+                        execution = self._executions.get(message["data"].decode()) if message else None
+                        if execution is not None:
+                            await self._renew([execution])
+            except (valkey.Failed, OSError) as error:
+                logger.warning("Stops cannot be heard, heartbeats will notice them: %s", error)
+                await asyncio.sleep(1)
+
+    async def _show_alive(self) -> None:
+        """For /readyz: a key that outlives this process by some seconds only."""
+        while True:
+            with contextlib.suppress(valkey.Failed, OSError):  # /readyz says that Valkey is away
+                await valkey.of_this_loop().set(ALIVE_KEY + self.owner, len(self._executions), ex=ALIVE_SECONDS)
+            await asyncio.sleep(ALIVE_SECONDS / 3)
+
+    async def _drain(self) -> None:
+        self._draining = True
+        await self._wait_for_executions(settings.WORKER_DRAIN_SECONDS)
+        handed_back = [e.run_id for e in self._executions.values()]
+        for execution in list(self._executions.values()):
+            execution.stop("handed_back")
+        await self._wait_for_executions(10)
+        await self.appender.drained(3)
+        for run_id in handed_back:
+            enqueue_run(run_id)
+        with contextlib.suppress(valkey.Failed, OSError):
+            await valkey.of_this_loop().delete(ALIVE_KEY + self.owner)
+        for chore in self._chores:
+            chore.cancel()
+
+    async def _wait_for_executions(self, seconds: float) -> None:
+        tasks = [task for e in self._executions.values() if (task := e.task) is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=seconds)
+
+
+_engine: Engine | None = None
+_lock = threading.Lock()
+
+
+def of_this_process() -> Engine:
+    """The engine, started at the first call; it drains when the worker process ends."""
+    global _engine
+    with _lock:
+        if _engine is None:
+            _engine = Engine()
+            _engine.start()
+            settle()
+            # Workers are forks of django-q2's: they end without `atexit`, but with multiprocessing's finalizers.
+            util.Finalize(None, _engine.drain, exitpriority=100)
+        return _engine

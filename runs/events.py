@@ -1,0 +1,217 @@
+"""The event stream of a run: a Valkey stream `events:<run id>`, whose entry ids are `<position>-0`.
+
+Positions grow along the run's life and are given out under the row's lock or by the claim's holder, so the order of a
+stream is the order of the commits. Valkey refuses an entry that is not behind the last one: what a holder that lost
+its claim still sends is dropped there.
+
+*One appender at a time.* While a worker holds the run only it appends (`RunLog`). A run that nobody holds is appended
+to by whoever moved it (`append`), which waits a moment for events before its own that are still under way.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+import redis.asyncio
+from django.conf import settings
+
+from assistant_site import valkey
+from assistant_site.wire.rendering import dumps
+
+logger = logging.getLogger(__name__)
+
+GAP_PATIENCE_SECONDS = 0.5
+_BUFFERED_EVENTS = 20_000  # what a worker keeps while Valkey is away; beyond that, readers are told from the rows
+
+# Appends unless events between ARGV[1] and the stream's end are missing and ARGV[2] says to mind. Returns 1 if done.
+_APPEND = """
+local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)
+local top = 0
+if #last > 0 then top = tonumber(string.match(last[1][1], '^(%d+)')) end
+if ARGV[2] == '1' and top < tonumber(ARGV[1]) then return 0 end
+local position = tonumber(ARGV[1])
+for at = 4, #ARGV, 2 do
+  position = position + 1
+  if position > top then
+    redis.call('XADD', KEYS[1], string.format('%d-0', position), 'e', ARGV[at], 'd', ARGV[at + 1])
+  end
+end
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+return 1
+"""
+
+
+def key(run_id: str) -> str:
+    return f"events:{run_id}"
+
+
+def kept_seconds() -> int:
+    """How long a stream lives after its last touch: the run's whole life and some time of rest."""
+    return int(settings.RUN_SECONDS + settings.STREAM_KEPT_SECONDS)
+
+
+@dataclass(frozen=True)
+class Told:
+    """An event as readers get it: its position, its name and its data as JSON."""
+
+    position: int
+    name: bytes
+    data: bytes
+
+
+def append(run_id: str, after: int, told: Iterable[tuple[str, dict[str, Any]]], *, wait: bool = True) -> None:
+    """Appends events at the positions `after` + 1 and on, for a run that no worker holds. Never raises for Valkey.
+
+    Without `wait` events before them that are still under way are not waited for: their teller is dead.
+    """
+    arguments: list[Any] = []
+    for name, data in told:
+        arguments += [name, dumps(data)]
+    script = valkey.blocking().register_script(_APPEND)
+    deadline = time.monotonic() + GAP_PATIENCE_SECONDS
+    try:
+        while True:
+            mind = int(wait and after > 0 and time.monotonic() < deadline)
+            if script(keys=[key(run_id)], args=[after, mind, kept_seconds(), *arguments]):
+                return
+            time.sleep(0.005)
+    except valkey.Failed as error:
+        logger.warning(
+            "Valkey did not take events of %s; its readers will be told from the database: %s", run_id, error
+        )
+
+
+def recall_text(run_id: str, message_id: str) -> str | None:
+    """What readers were told of a message's text: all that is left of it when its worker died. None without Valkey."""
+    try:
+        entries: Any = valkey.blocking().xrange(key(run_id))
+    except valkey.Failed as error:
+        logger.warning("The text of %s cannot be recalled: %s", message_id, error)
+        return None
+    pieces = []
+    for _, fields in entries:
+        if fields[b"e"] == b"thread.message.delta":
+            delta = orjson.loads(fields[b"d"])
+            if delta["id"] == message_id:
+                pieces += [part["text"]["value"] for part in delta["delta"]["content"] if part["type"] == "text"]
+    return "".join(pieces)
+
+
+# --- The holder's side -----------------------------------------------------------------------------------------------
+
+
+class RunLog:
+    """The events of one run while this worker holds it. Text that waits to be sent grows instead of queueing up."""
+
+    def __init__(self, appender: "Appender", run_id: str, position: int) -> None:
+        self._appender = appender
+        self.key = key(run_id)
+        self.position = position
+        self._waiting: list[tuple[int, str, bytes]] = []
+        self._delta: dict[str, Any] | None = None  # the last event, if it is a delta that can still grow
+        self._delta_name = ""
+        self._grow: tuple[Any, ...] = ()
+
+    def tell(self, name: str, data: dict[str, Any]) -> None:
+        self.settle()
+        self.position += 1
+        self._waiting.append((self.position, name, dumps(data)))
+        self._appender.wake(self)
+
+    def tell_piece(self, name: str, data: dict[str, Any], grows: tuple[str | int, ...], piece: str) -> None:
+        """A delta whose text at the path `grows` (say `delta`, `content`, 0, `text`, `value`) takes further pieces."""
+        last = self._delta
+        if last is not None and self._grow == grows and last["id"] == data["id"]:
+            entry = at(last, grows[:-2])  # the entry of the delta's list, which has the index
+            if entry["index"] == at(data, grows[:-2])["index"]:
+                entry[grows[-2]][grows[-1]] += piece
+                return
+        self.settle()
+        self._delta, self._delta_name, self._grow = data, name, grows
+        self._appender.wake(self)
+
+    def take(self) -> list[tuple[int, str, bytes]]:
+        """What waits to be sent; from now on it is the appender's."""
+        self.settle()
+        taken, self._waiting = self._waiting, []
+        return taken
+
+    def settle(self) -> None:
+        """Gives the growing delta its position; `position` is then that of the last event told."""
+        if self._delta is not None:
+            self.position += 1
+            self._waiting.append((self.position, self._delta_name, dumps(self._delta)))
+            self._delta = None
+
+
+def at(value: Any, path: Iterable[str | int]) -> Any:
+    for step in path:
+        value = value[step]
+    return value
+
+
+class Appender:
+    """Sends the events of all runs of this process in turns: while one batch is under way, the next one gathers."""
+
+    def __init__(self, client: "redis.asyncio.Redis") -> None:
+        self._client = client
+        self._due: dict[RunLog, None] = {}
+        self._woken = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._unsent: list[tuple[str, int, str, bytes]] = []
+
+    def wake(self, log: RunLog) -> None:
+        self._due[log] = None
+        self._idle.clear()
+        self._woken.set()
+
+    async def drained(self, seconds: float) -> None:
+        """Waits until everything told so far has been sent, at most so long."""
+        try:
+            await asyncio.wait_for(self._idle.wait(), seconds)
+        except TimeoutError:
+            logger.warning("%d events have not reached Valkey.", len(self._unsent))
+
+    async def run(self) -> None:
+        while True:
+            await self._woken.wait()
+            self._woken.clear()
+            due, self._due = self._due, {}
+            for log in due:
+                self._unsent += [(log.key, position, name, data) for position, name, data in log.take()]
+            try:
+                await self._send(self._unsent)
+            except valkey.Failed as error:
+                logger.warning("Valkey is away, %d events wait for it: %s", len(self._unsent), error)
+                if len(self._unsent) > _BUFFERED_EVENTS:
+                    del self._unsent[:-_BUFFERED_EVENTS]
+                await asyncio.sleep(0.5)
+                self._woken.set()
+                continue
+            self._unsent = []
+            if not self._due:
+                self._idle.set()
+
+    async def _send(self, batch: list[tuple[str, int, str, bytes]]) -> None:
+        """One round trip for the whole batch, and one moment, so that a reader is woken once for all of it.
+
+        An entry refused for its position was sent before, or comes too late.
+        """
+        pipeline = self._client.pipeline(transaction=True)
+        for stream, position, name, data in batch:
+            pipeline.execute_command("XADD", stream, b"%d-0" % position, b"e", name, b"d", data)
+        for stream in {entry[0] for entry in batch if entry[1] and _is_run_event(entry[2])}:
+            pipeline.expire(stream, kept_seconds())
+        answers = await pipeline.execute(raise_on_error=False)
+        for answer in answers:
+            if isinstance(answer, redis.exceptions.ConnectionError | redis.exceptions.TimeoutError):
+                raise answer
+
+
+def _is_run_event(name: str) -> bool:
+    return name.startswith("thread.run.") and not name.startswith("thread.run.step.")

@@ -1,0 +1,434 @@
+"""One run, carried from its claim to its rest: the tool-calling loop as a list of named steps.
+
+Everything here runs in the engine's event loop. Database work is a synchronous function of `holding`, `context` or
+`actions`, and is never cut in two: a cancelled execution first lets its transaction and the telling of it end.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError
+from django.utils import timezone
+
+from assistant_site.db.errors import first_line
+from assistant_site.db.threads import DatabaseThreads
+from assistant_site.llm import client
+from assistant_site.llm.chat import (
+    ChatEvent,
+    ChatRequest,
+    Endpoint,
+    ModelFailed,
+    RefusalDelta,
+    TextDelta,
+    ToolCallArguments,
+    ToolCallStarted,
+    TurnFinished,
+    Usage,
+)
+from runs import context, holding
+from runs.actions import Telling
+from runs.events import Appender, RunLog
+from runs.holding import LostClaim
+from runs.models import Run, RunStep
+from tenants import providers
+from tenants.encryption import Undecryptable
+from threads.models import Message
+from tools.registry import offered
+
+logger = logging.getLogger(__name__)
+T = TypeVar("T")
+
+SORRY = {"code": "server_error", "message": "Sorry, something went wrong."}
+
+
+class Turn:
+    """What one model turn has brought so far."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.message: tuple[RunStep, Message] | None = None
+        self.calls_step: RunStep | None = None
+        self.parts: list[str] = []  # "text" and "refusal" in the order in which they began
+        self.text = ""
+        self.refusal = ""
+        self.calls: list[dict[str, Any]] = []
+        self.finished: TurnFinished | None = None
+
+    def index_of(self, part: str) -> int:
+        """The place of the message's text or refusal; given at its first piece, for good."""
+        if part not in self.parts:
+            self.parts.append(part)
+        return self.parts.index(part)
+
+    def content(self) -> list[dict[str, Any]]:
+        """The message's parts as they stand; a message that says nothing has an empty text."""
+        made: dict[str, dict[str, Any]] = {
+            "text": {"type": "text", "text": {"value": self.text, "annotations": []}},
+            "refusal": {"type": "refusal", "refusal": self.refusal},
+        }
+        return [made[part] for part in self.parts or ["text"]]
+
+
+def storable(value: Any) -> Any:
+    """PostgreSQL stores no NUL; a model that writes one loses nothing else."""
+    if isinstance(value, str):
+        return value.replace("\x00", "\ufffd")
+    if isinstance(value, list):
+        return [storable(item) for item in value]
+    if isinstance(value, dict):
+        return {storable(key): storable(item) for key, item in value.items()}
+    return value
+
+
+Prepared = tuple[Endpoint, ChatRequest]
+Claimed = tuple[Run, Telling, Prepared | None]
+
+
+class Execution:
+    def __init__(self, run_id: str, owner: str, database: DatabaseThreads, appender: Appender) -> None:
+        self.run_id = run_id
+        self.owner = owner
+        self.database = database
+        self.appender = appender
+        self.run: Run | None = None
+        self.stop_reason = ""
+        self.task: asyncio.Task[None] | None = None
+        self._turn: Turn | None = None
+        self._prepared: Prepared | None = None
+
+    # --- What the engine does with it -----------------------------------------------------------------------------
+
+    def start(self) -> "asyncio.Task[None]":
+        self.task = asyncio.create_task(self.carry(), name=self.run_id)
+        return self.task
+
+    def stop(self, reason: str) -> None:
+        """Ends the work now: `cancelled` (by the caller), `lost` (somebody else's) or `handed_back` (shutdown)."""
+        if not self.stop_reason:
+            self.stop_reason = reason
+            if self.task is not None:
+                self.task.cancel()
+
+    # --- The life of a run ------------------------------------------------------------------------------------------
+
+    async def carry(self) -> None:
+        try:
+            claimed = await self.whole(self.claim())
+            if not claimed:
+                return
+            await self.until_rest()
+        except LostClaim:
+            await self.end_quietly()
+        except (OperationalError, InterfaceError) as error:
+            # Nothing can be written: the lease runs out and a worker takes the run up when the database is back.
+            logger.error("%s is left to the next attempt, the database failed: %s", self.run_id, first_line(error))
+        except asyncio.CancelledError:
+            await self.end_interrupted()
+
+    async def until_rest(self) -> None:
+        """Turn after turn, until the run rests; every failure ends it with the right `last_error`."""
+        assert self.run is not None
+        seconds = (self.run.expires_at - timezone.now()).total_seconds()
+        try:
+            async with asyncio.timeout(max(0.0, seconds)):
+                while await self.take_a_turn():
+                    pass
+        except TimeoutError:
+            await self.whole(self.tell(holding.expire, content=self.content_so_far()))
+        except ModelFailed as failure:
+            error = {"code": failure.code, "message": failure.message}
+            await self.fail(error, spent=usage_json(failure.usage))
+        except (LostClaim, OperationalError, InterfaceError):
+            raise
+        except Exception:
+            logger.exception("%s failed.", self.run_id)
+            await self.fail(SORRY)
+
+    async def claim(self) -> bool:
+        """Takes the run, and prepares its first turn in the same visit to the database."""
+        found = await self.database.run(self.claim_and_prepare)
+        if found is None:
+            return False
+        self.run, told, self._prepared = found
+        self.log = RunLog(self.appender, self.run_id, self.run.event_position)
+        self.tell_all(told)
+        return True
+
+    def claim_and_prepare(self) -> Claimed | None:
+        found = holding.claim(self.run_id, self.owner)
+        if found is None:
+            return None
+        run, told = found
+        prepared = None
+        # A failure is met again, and told, when the turn prepares for itself: the claim stands.
+        with contextlib.suppress(Exception):
+            prepared = self.prepare(run)
+        return run, told, prepared
+
+    async def take_a_turn(self) -> bool:
+        """One model turn and what follows from it; whether another one is to come."""
+        run = self.run
+        assert run is not None
+        if run.turns >= settings.RUN_TURNS:
+            message = f"The run took {run.turns} model turns, which is this server's limit, without coming to an end."
+            await self.fail({"code": "server_error", "message": message})
+            return False
+        if self._prepared is None:
+            self._prepared = await self.database.run(self.prepare, run)
+        endpoint, request = self._prepared
+        self._prepared = None
+        turn = self._turn = Turn(run.turns + 1)
+        async with contextlib.aclosing(client.stream_turn(endpoint, request)) as events:
+            async for event in events:
+                await self.take_in(turn, event)
+        again = await self.conclude(turn, request)
+        self._turn = None
+        return again
+
+    @staticmethod
+    def prepare(run: Run) -> Prepared:
+        """Everything the turn needs from the database, in one visit."""
+        tools = offered(run.tools)
+        request = ChatRequest(
+            model=run.model,
+            messages=context.build(run),
+            tools=tools,
+            options=context.options_of(run, has_tools=bool(tools)),
+        )
+        try:
+            return providers.endpoint_for(run.tenant_id), request
+        except Undecryptable as error:
+            logger.error("%s: %s", run.pk, error)
+            raise ModelFailed("server_error", "The credential of the model provider cannot be read.") from None
+
+    # --- What the model says ----------------------------------------------------------------------------------------
+
+    async def take_in(self, turn: Turn, event: ChatEvent) -> None:
+        match event:
+            case TextDelta(text):
+                await self.take_text(turn, text)
+            case RefusalDelta(text):
+                await self.take_refusal(turn, text)
+            case ToolCallStarted(index, id, name):
+                await self.take_call(turn, index, storable(id), storable(name))
+            case ToolCallArguments(index, text):
+                text = storable(text)
+                turn.calls[index]["function"]["arguments"] += text
+                self.tell_arguments(turn, index, text)
+            case TurnFinished():
+                turn.finished = event
+
+    async def take_text(self, turn: Turn, text: str) -> None:
+        if not text or turn.calls_step is not None:  # text behind calls belongs nowhere: the turn's message is closed
+            return
+        text = storable(text)
+        if turn.message is None:
+            await self.whole(self.open_message(turn))
+        part: dict[str, Any] = {"value": text}
+        if not turn.text:
+            part["annotations"] = []
+        turn.text += text
+        self.tell_content(turn, {"index": turn.index_of("text"), "type": "text", "text": part}, ("text", "value"), text)
+
+    async def take_refusal(self, turn: Turn, text: str) -> None:
+        if not text or turn.calls_step is not None:
+            return
+        text = storable(text)
+        if turn.message is None:
+            await self.whole(self.open_message(turn))
+        turn.refusal += text
+        self.log.tell(
+            "thread.message.delta",
+            {
+                "id": turn.message[1].pk,  # type: ignore[index]
+                "object": "thread.message.delta",
+                "delta": {"content": [{"index": turn.index_of("refusal"), "type": "refusal", "refusal": text}]},
+            },
+        )
+
+    async def take_call(self, turn: Turn, index: int, id: str, name: str) -> None:
+        if turn.calls_step is None:
+            await self.whole(self.open_calls(turn))
+        turn.calls.append({"id": id, "type": "function", "function": {"name": name, "arguments": "", "output": None}})
+        opening = {"index": index, **turn.calls[index], "function": dict(turn.calls[index]["function"])}
+        self.log.tell("thread.run.step.delta", self.step_delta(turn, opening))
+
+    def tell_content(self, turn: Turn, entry: dict[str, Any], inner: tuple[str, str], piece: str) -> None:
+        assert turn.message is not None
+        data = {"id": turn.message[1].pk, "object": "thread.message.delta", "delta": {"content": [entry]}}
+        self.log.tell_piece("thread.message.delta", data, ("delta", "content", 0, *inner), piece)
+
+    def tell_arguments(self, turn: Turn, index: int, text: str) -> None:
+        entry = {"index": index, "type": "function", "function": {"arguments": text}}
+        grows = ("delta", "step_details", "tool_calls", 0, "function", "arguments")
+        self.log.tell_piece("thread.run.step.delta", self.step_delta(turn, entry), grows, text)
+
+    @staticmethod
+    def step_delta(turn: Turn, entry: dict[str, Any]) -> dict[str, Any]:
+        assert turn.calls_step is not None
+        return {
+            "id": turn.calls_step.pk,
+            "object": "thread.run.step.delta",
+            "delta": {"step_details": {"type": "tool_calls", "tool_calls": [entry]}},
+        }
+
+    async def open_message(self, turn: Turn) -> None:
+        self.log.settle()
+        step, message, told = await self.database.run(holding.open_message, self.held, self.log.position, turn.number)
+        turn.message = (step, message)
+        self.tell_all(told)
+
+    async def open_calls(self, turn: Turn) -> None:
+        """Opens the step for calls; a message before it is whole now, for clients know one open step at a time."""
+        if turn.message is not None:
+            step, message = turn.message
+            await self.tell(holding.close_message, step, message, turn.content(), usage_json(Usage()))
+            turn.message = None
+        self.log.settle()
+        turn.calls_step, told = await self.database.run(holding.open_calls, self.held, self.log.position, turn.number)
+        self.tell_all(told)
+
+    # --- What follows from a turn -----------------------------------------------------------------------------------
+
+    async def conclude(self, turn: Turn, request: ChatRequest) -> bool:
+        """Ends the run, gives it to the caller, or goes on; whether another turn is to come."""
+        finished = turn.finished
+        if finished is None:
+            raise ModelFailed("server_error", "The model's answer ended too early.")
+        spent = usage_json(finished.usage)
+        if turn.calls_step is not None and finished.reason != "length":
+            turn.calls_step.carry = carry_json(finished)
+            return await self.conclude_calls(turn, turn.calls_step, request, spent)
+        await self.conclude_text(turn, finished.reason, spent)
+        return False
+
+    async def conclude_text(self, turn: Turn, reason: str, spent: dict[str, Any]) -> None:
+        if turn.message is None and turn.calls_step is None:
+            await self.whole(self.open_message(turn))  # a model may say nothing: that is an empty message
+        incomplete = message_reason = None
+        if reason == "length":
+            incomplete, message_reason = "max_completion_tokens", "max_tokens"
+        elif reason == "content_filter":
+            error = {"code": "server_error", "message": "The model's answer was stopped by its content filter."}
+            await self.fail(error, spent=spent)
+            return
+        if turn.calls_step is not None:  # calls that were cut off in their arguments are no calls
+            await self.whole(self.tell(holding.complete_calls, turn.calls_step, turn.calls, spent, turn.number))
+            spent = usage_json(Usage())
+        message = (*turn.message, turn.content()) if turn.message else None
+        await self.whole(
+            self.tell(
+                holding.finish,
+                turn.number,
+                spent,
+                message=message,
+                incomplete=incomplete,
+                message_reason=message_reason,
+            )
+        )
+
+    async def conclude_calls(self, turn: Turn, step: RunStep, request: ChatRequest, spent: dict[str, Any]) -> bool:
+        known = {tool["function"]["name"] for tool in request.tools}
+        for call in turn.calls:
+            if call["function"]["name"] not in known:
+                call["function"]["output"] = f"There is no tool named '{call['function']['name']}'."
+        if any(call["function"]["output"] is None for call in turn.calls):
+            await self.whole(self.tell(holding.wait_for_outputs, step, turn.calls, spent, turn.number))
+            return False
+        await self.whole(self.tell(holding.complete_calls, step, turn.calls, spent, turn.number))
+        return not await self.out_of_tokens(turn)
+
+    async def out_of_tokens(self, turn: Turn) -> bool:
+        """Ends the run if one of its token budgets is used up; whether it did."""
+        run = self.held
+        for name, limit in (("prompt", run.max_prompt_tokens), ("completion", run.max_completion_tokens)):
+            if limit is not None and run.spent.get(f"{name}_tokens", 0) >= limit:
+                nothing = usage_json(Usage())
+                await self.whole(
+                    self.tell(holding.finish, turn.number, nothing, message=None, incomplete=f"max_{name}_tokens")
+                )
+                return True
+        return False
+
+    # --- Bad ends ---------------------------------------------------------------------------------------------------
+
+    async def fail(self, error: dict[str, str], *, spent: dict[str, Any] | None = None) -> None:
+        await self.whole(self.tell(holding.fail, error, spent=spent, content=self.content_so_far()))
+
+    async def end_quietly(self) -> None:
+        """The claim is gone: either the caller cancelled, which is ours to finish, or another worker goes on."""
+        if self.run is None:
+            return
+        try:
+            await self.tell(holding.finish_cancelled, content=self.content_so_far())
+        except LostClaim:
+            logger.info("%s is not ours any more.", self.run_id)
+        except (OperationalError, InterfaceError) as error:
+            logger.error("%s could not be ended, the database failed: %s", self.run_id, first_line(error))
+
+    async def end_interrupted(self) -> None:
+        if self.run is None or self.stop_reason == "lost":
+            return
+        if self.stop_reason != "handed_back":
+            await self.end_quietly()
+            return
+        try:
+            await self.tell(holding.hand_back, content=self.content_so_far())
+        except LostClaim:
+            await self.end_quietly()
+        except (OperationalError, InterfaceError) as error:
+            logger.error("%s could not be handed back, the database failed: %s", self.run_id, first_line(error))
+
+    def content_so_far(self) -> list[dict[str, Any]] | None:
+        return self._turn.content() if self._turn is not None and self._turn.parts else None
+
+    # --- Means ------------------------------------------------------------------------------------------------------
+
+    @property
+    def held(self) -> Run:
+        assert self.run is not None
+        return self.run
+
+    async def tell(self, write: Callable[..., Telling], *args: Any, **options: Any) -> None:
+        """One fenced write of `holding`, then the events that tell of it."""
+        self.log.settle()
+        self.tell_all(await self.database.run(write, self.held, self.log.position, *args, **options))
+
+    def tell_all(self, told: Telling) -> None:
+        for name, data in told:
+            self.log.tell(name, data)
+
+    async def whole(self, work: Coroutine[Any, Any, T]) -> T:
+        """Awaits work that must not be cut in two: a cancellation waits until it is done."""
+        task = asyncio.ensure_future(work)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            await asyncio.wait([task])
+            if not task.cancelled() and (error := task.exception()) is not None:
+                logger.debug("%s: %r while it was stopped", self.run_id, error)
+            raise
+
+
+def usage_json(usage: Usage) -> dict[str, Any]:
+    return {
+        "prompt_tokens": usage.prompt_tokens,
+        "completion_tokens": usage.completion_tokens,
+        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+        "prompt_token_details": {"cached_tokens": usage.cached_tokens},
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
+    }
+
+
+def carry_json(finished: TurnFinished) -> dict[str, Any]:
+    """What goes back to the model with this turn; empty for most models."""
+    carry: dict[str, Any] = {}
+    if finished.carry:
+        carry["message"] = storable(finished.carry)
+    if finished.call_extras:
+        carry["calls"] = {str(index): storable(extra) for index, extra in finished.call_extras.items()}
+    return carry

@@ -1,0 +1,196 @@
+"""Following event streams: one blocking read for all readers of a process, each with its own position.
+
+A reader asks for what comes after its position, so late, several and returning readers are all alike. When a stream
+falls silent the run's row is asked; if the run rests, its end is told from the rows.
+"""
+
+import asyncio
+import logging
+import uuid
+import weakref
+from collections.abc import AsyncIterator
+from typing import Any
+
+import orjson
+import redis.asyncio
+from django.conf import settings
+
+from assistant_site import valkey
+from assistant_site.db.threads import DatabaseThreads
+from runs import endings
+from runs.events import Told, key
+from runs.machine import RESTING_EVENTS
+
+logger = logging.getLogger(__name__)
+
+SILENCE_SECONDS = 3.0
+SECOND_LOOK_SECONDS = 1.0
+_BLOCK_MS = 5_000
+_CROWD = 24  # from so many readers on, reads are spaced, so that each brings more
+_CROWD_PAUSE_SECONDS = 0.004
+
+
+class Reader:
+    """One reader's place in a run's stream."""
+
+    def __init__(self, stream: bytes, position: int) -> None:
+        self.stream = stream
+        self.position = position
+        self._entries: list[Told] = []
+        self._arrived = asyncio.Event()
+
+    def give(self, entries: list[Told]) -> None:
+        fresh = [entry for entry in entries if entry.position > self.position]
+        if fresh:
+            self.position = fresh[-1].position
+            self._entries += fresh
+            self._arrived.set()
+
+    async def next(self, seconds: float) -> list[Told]:
+        """All entries that arrived since the last call; an empty list after so many seconds of silence."""
+        try:
+            async with asyncio.timeout(seconds):
+                await self._arrived.wait()
+        except TimeoutError:
+            return []
+        self._arrived.clear()
+        entries, self._entries = self._entries, []
+        return entries
+
+
+class Hub:
+    """Reads the streams of all readers of this event loop with one connection."""
+
+    def __init__(self) -> None:
+        self.database = DatabaseThreads(2)
+        self._readers: dict[bytes, set[Reader]] = {}
+        self._wake_stream = f"wake:{uuid.uuid4().hex}".encode()
+        self._wake_position = b"0-0"
+        self._pump: asyncio.Task[None] | None = None
+        self._waking: asyncio.Task[None] | None = None
+        self._newcomers = False  # readers joined that the present read does not know
+        self._client = redis.asyncio.Redis.from_url(
+            settings.VALKEY_URL,
+            socket_connect_timeout=2,
+            socket_timeout=_BLOCK_MS / 1000 + 5,
+            protocol=2,
+            single_connection_client=True,
+        )
+
+    def join(self, run_id: str, position: int) -> Reader:
+        reader = Reader(key(run_id).encode(), position)
+        self._readers.setdefault(reader.stream, set()).add(reader)
+        self._newcomers = True
+        if self._pump is None or self._pump.done():
+            self._pump = asyncio.create_task(self._run())
+        elif self._waking is None or self._waking.done():
+            self._waking = asyncio.create_task(self._interrupt())
+        return reader
+
+    def leave(self, reader: Reader) -> None:
+        readers = self._readers.get(reader.stream, set())
+        readers.discard(reader)
+        if not readers:
+            self._readers.pop(reader.stream, None)
+
+    async def _interrupt(self) -> None:
+        """Ends blocking reads until one knows all newcomers."""
+        client = valkey.of_this_loop()
+        while self._newcomers:
+            try:
+                await client.xadd(self._wake_stream, {b"w": b"1"}, maxlen=1, approximate=False)
+                await client.expire(self._wake_stream, 3600)
+            except valkey.Failed:
+                return  # the pump notices too, and tries again
+            await asyncio.sleep(0.002)
+
+    async def _run(self) -> None:
+        """Until the last reader has left."""
+        while self._readers:
+            streams: dict[bytes, bytes] = {
+                stream: b"%d-0" % min(reader.position for reader in readers)
+                for stream, readers in self._readers.items()
+            }
+            streams[self._wake_stream] = self._wake_position
+            self._newcomers = False
+            try:
+                answer: Any = await self._client.xread(streams, block=_BLOCK_MS)  # type: ignore[arg-type]
+            except (valkey.Failed, OSError) as error:
+                logger.warning("Event streams cannot be read, readers are told from the database: %s", error)
+                await asyncio.sleep(0.5)
+                continue
+            for stream, entries in answer or ():
+                if stream == self._wake_stream:
+                    self._wake_position = entries[-1][0]
+                    continue
+                told = [Told(int(id.partition(b"-")[0]), fields[b"e"], fields[b"d"]) for id, fields in entries]
+                for reader in self._readers.get(stream, ()):
+                    reader.give(told)
+            if len(self._readers) > _CROWD:
+                await asyncio.sleep(_CROWD_PAUSE_SECONDS)
+
+
+_hubs: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Hub]" = weakref.WeakKeyDictionary()
+
+
+def hub() -> Hub:
+    loop = asyncio.get_running_loop()
+    if loop not in _hubs:
+        _hubs[loop] = Hub()
+    return _hubs[loop]
+
+
+class OpenObjects:
+    """The step and message a reader has seen begin and not end: they must end before the run does."""
+
+    def __init__(self) -> None:
+        self.step_id: str | None = None
+        self.message_id: str | None = None
+
+    def see(self, entry: Told) -> None:
+        match entry.name:
+            case b"thread.run.step.created":
+                self.step_id = orjson.loads(entry.data)["id"]
+            case b"thread.message.created":
+                self.message_id = orjson.loads(entry.data)["id"]
+            case b"thread.message.completed" | b"thread.message.incomplete":
+                self.message_id = None
+            case (
+                b"thread.run.step.completed"
+                | b"thread.run.step.failed"
+                | b"thread.run.step.cancelled"
+                | b"thread.run.step.expired"
+            ):
+                self.step_id = None
+
+
+async def follow(run_id: str, *, after: int = 0) -> AsyncIterator[list[Told]]:
+    """Batches of events behind `after`, up to the event with which the run comes to rest."""
+    here = hub()
+    reader = here.join(run_id, after)
+    open_objects = OpenObjects()
+    patience = SILENCE_SECONDS
+    try:
+        while True:
+            batch = await reader.next(patience)
+            if batch:
+                patience = SILENCE_SECONDS
+                for at, entry in enumerate(batch):
+                    open_objects.see(entry)
+                    if entry.name in RESTING_EVENTS:
+                        yield batch[: at + 1]
+                        return
+                yield batch
+                continue
+            ending = await here.database.run(
+                endings.from_rows, run_id, reader.position, open_objects.step_id, open_objects.message_id
+            )
+            if ending is None:  # still at work
+                patience = SILENCE_SECONDS
+            elif patience == SILENCE_SECONDS:  # it may have come to rest this very moment: its events are on their way
+                patience = SECOND_LOOK_SECONDS
+            else:
+                yield ending
+                return
+    finally:
+        here.leave(reader)

@@ -1,0 +1,306 @@
+"""What the holder of a run's claim writes: one transaction each, each fenced by the claim.
+
+Every function returns the events that tell of what it did; the caller appends them after it has returned, that is
+after the commit. `position` is always the position of the last event told before.
+"""
+
+import uuid
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from runs import machine
+from runs.actions import MovedMeanwhile, Telling, close_open_objects, count_message, move, run_event
+from runs.machine import Status
+from runs.models import Run, RunStep, StepStatus, added_usage
+from runs.serializers import RunStepObjectSerializer
+from threads.models import Message, MessageStatus
+from threads.serializers import MessageObjectSerializer
+
+
+class LostClaim(Exception):
+    """The run is somebody else's by now, or cancelled, or gone: stop, write nothing more."""
+
+
+def lease_end() -> Any:
+    """A moment in database time, so that the clocks of several machines do not matter."""
+    return Now() + timedelta(seconds=settings.RUN_LEASE_SECONDS)
+
+
+def claim(run_id: str, owner: str) -> tuple[Run, Telling] | None:
+    """Takes a queued run; None if it is not to be had. What a dead attempt left open is closed."""
+    queued = Run.objects.across_tenants().filter(pk=run_id, status=Status.QUEUED, expires_at__gt=Now())
+    for run in queued[:1]:
+        before = run.event_position
+        taken = {
+            "claim": uuid.uuid4(),
+            "claimed_by": owner,
+            "lease_until": lease_end(),
+            "started_at": timezone.now(),
+            "attempt": run.attempt + 1,
+        }
+        try:
+            told = _take(run, taken) if run.attempt == 0 else _take_again(run, taken, before)
+        except MovedMeanwhile:
+            return None
+        run.event_position = before  # the log counts on from here
+        return run, told
+    return None
+
+
+def _take(run: Run, taken: dict[str, Any]) -> Telling:
+    """A run that nobody has had: one statement, which needs no transaction around it."""
+    move(run, Status.IN_PROGRESS, **taken)
+    return [run_event(run)]
+
+
+def _take_again(run: Run, taken: dict[str, Any], before: int) -> Telling:
+    with transaction.atomic():
+        move(run, Status.IN_PROGRESS, **taken)
+        told = close_open_objects(run, StepStatus.FAILED, last_error=interrupted(), recall=True)
+        told.append(run_event(run))
+        if len(told) > 1:
+            _write_run(run, before + len(told))
+    return told
+
+
+def interrupted() -> dict[str, str]:
+    return {"code": "server_error", "message": "The worker that carried this run was interrupted."}
+
+
+def _write_run(run: Run, position: int, **changes: Any) -> None:
+    """Proves the claim, and keeps the row locked until the transaction ends."""
+    held = Run.objects.across_tenants().filter(pk=run.pk, claim=run.claim, status=Status.IN_PROGRESS)
+    if not held.update(event_position=position, **changes):
+        raise LostClaim(run.pk)
+    for name, value in changes.items():
+        setattr(run, name, value)
+
+
+def _step(run: Run, kind: str, turn: int, details: dict[str, Any]) -> RunStep:
+    return RunStep(
+        tenant_id=run.tenant_id,
+        run=run,
+        thread_id=run.thread_id,
+        assistant_id=run.assistant_id,
+        type=kind,
+        turn=turn,
+        step_details=details,
+        run_expires_at=run.expires_at,
+    )
+
+
+def open_message(run: Run, position: int, turn: int) -> tuple[RunStep, Message, Telling]:
+    """An empty message and its step. The thread counts it when it ends: this is on the way to the first token."""
+    message = Message(
+        tenant_id=run.tenant_id,
+        thread_id=run.thread_id,
+        run_id=run.pk,
+        assistant_id=run.assistant_id,
+        role="assistant",
+        status=MessageStatus.IN_PROGRESS,
+    )
+    step = _step(
+        run, "message_creation", turn, {"type": "message_creation", "message_creation": {"message_id": message.pk}}
+    )
+    with transaction.atomic():
+        _write_run(run, position + 4)
+        message.save(force_insert=True)
+        step.save(force_insert=True)
+    told_step, told_message = RunStepObjectSerializer.of(step), MessageObjectSerializer.of(message)
+    return (
+        step,
+        message,
+        [
+            ("thread.run.step.created", told_step),
+            ("thread.run.step.in_progress", told_step),
+            ("thread.message.created", told_message),
+            ("thread.message.in_progress", told_message),
+        ],
+    )
+
+
+def open_calls(run: Run, position: int, turn: int) -> tuple[RunStep, Telling]:
+    """A step for the calls of a turn, empty: clients add the deltas to what was created."""
+    step = _step(run, "tool_calls", turn, {"type": "tool_calls", "tool_calls": []})
+    with transaction.atomic():
+        _write_run(run, position + 2)
+        step.save(force_insert=True)
+    told = RunStepObjectSerializer.of(step)
+    return step, [("thread.run.step.created", told), ("thread.run.step.in_progress", told)]
+
+
+def _close_message(
+    step: RunStep, message: Message, content: list[dict[str, Any]], spent: dict[str, Any], reason: str | None
+) -> Telling:
+    now = timezone.now()
+    message.content = content
+    if reason is None:
+        message.status, message.completed_at = MessageStatus.COMPLETED, now
+    else:
+        message.status, message.incomplete_at, message.incomplete_reason = MessageStatus.INCOMPLETE, now, reason
+    message.save(update_fields=["content", "status", "completed_at", "incomplete_at", "incomplete_reason"])
+    count_message(message.thread_id)
+    step.status, step.completed_at, step.spent = StepStatus.COMPLETED, now, spent
+    step.save(update_fields=["status", "completed_at", "spent", "carry"])
+    return [
+        (f"thread.message.{message.status}", MessageObjectSerializer.of(message)),
+        ("thread.run.step.completed", RunStepObjectSerializer.of(step)),
+    ]
+
+
+def close_message(
+    run: Run, position: int, step: RunStep, message: Message, content: list[dict[str, Any]], spent: dict[str, Any]
+) -> Telling:
+    """The message is whole; the run goes on (with calls)."""
+    with transaction.atomic():
+        _write_run(run, position + 2)
+        return _close_message(step, message, content, spent, None)
+
+
+def wait_for_outputs(
+    run: Run, position: int, step: RunStep, calls: list[dict[str, Any]], spent: dict[str, Any], turn: int
+) -> Telling:
+    """Stores the calls and gives the run to the caller, who is to answer them."""
+    step.step_details = {"type": "tool_calls", "tool_calls": calls}
+    step.spent = spent
+    action = {
+        "type": "submit_tool_outputs",
+        "submit_tool_outputs": {
+            "tool_calls": [
+                {
+                    "id": call["id"],
+                    "type": "function",
+                    "function": {"name": call["function"]["name"], "arguments": call["function"]["arguments"]},
+                }
+                for call in calls
+                if call["type"] == "function" and call["function"]["output"] is None
+            ]
+        },
+    }
+    with transaction.atomic():
+        _end_hold(
+            run,
+            Status.REQUIRES_ACTION,
+            position + 1,
+            required_action=action,
+            spent=added_usage(run.spent, spent),
+            turns=turn,
+        )
+        step.save(update_fields=["step_details", "spent", "carry"])
+    return [run_event(run)]
+
+
+def complete_calls(
+    run: Run, position: int, step: RunStep, calls: list[dict[str, Any]], spent: dict[str, Any], turn: int
+) -> Telling:
+    """Stores calls that were all answered here; the run goes on with the next turn."""
+    step.step_details = {"type": "tool_calls", "tool_calls": calls}
+    step.status, step.completed_at, step.spent = StepStatus.COMPLETED, timezone.now(), spent
+    with transaction.atomic():
+        _write_run(run, position + 1, spent=added_usage(run.spent, spent), turns=turn)
+        step.save(update_fields=["step_details", "status", "completed_at", "spent", "carry"])
+    return [("thread.run.step.completed", RunStepObjectSerializer.of(step))]
+
+
+def finish(
+    run: Run,
+    position: int,
+    turn: int,
+    spent: dict[str, Any],
+    *,
+    message: tuple[RunStep, Message, list[dict[str, Any]]] | None,
+    incomplete: str | None = None,
+    message_reason: str | None = None,
+) -> Telling:
+    """Ends the run well, or `incomplete` for that reason, and its open message with it."""
+    now = timezone.now()
+    changes: dict[str, Any] = {"spent": added_usage(run.spent, spent), "turns": turn, "completed_at": now}
+    status = Status.COMPLETED
+    if incomplete:
+        status, changes["incomplete_reason"] = Status.INCOMPLETE, incomplete
+    told: Telling = []
+    with transaction.atomic():
+        _end_hold(run, status, position + (3 if message else 1), **changes)
+        if message:
+            step, row, content = message
+            told = _close_message(step, row, content, spent, message_reason)
+    return [*told, run_event(run)]
+
+
+def fail(
+    run: Run,
+    position: int,
+    error: dict[str, str],
+    *,
+    spent: dict[str, Any] | None = None,
+    content: list[dict[str, Any]] | None = None,
+) -> Telling:
+    """Ends the run as failed, and what is open with it."""
+    with transaction.atomic():
+        _write_run(run, position)
+        told = close_open_objects(run, StepStatus.FAILED, last_error=error, content=content, spent=spent)
+        _end_hold(
+            run,
+            Status.FAILED,
+            position + len(told) + 1,
+            last_error=error,
+            failed_at=timezone.now(),
+            spent=added_usage(run.spent, spent or {}),
+        )
+    return [*told, run_event(run)]
+
+
+def expire(run: Run, position: int, *, content: list[dict[str, Any]] | None = None) -> Telling:
+    """Ends a run whose time is over."""
+    with transaction.atomic():
+        _write_run(run, position)
+        told = close_open_objects(run, StepStatus.EXPIRED, content=content)
+        _end_hold(run, Status.EXPIRED, position + len(told) + 1)
+    return [*told, run_event(run)]
+
+
+def finish_cancelled(run: Run, position: int, *, content: list[dict[str, Any]] | None = None) -> Telling:
+    """Ends a run that the caller cancelled while it was held; `LostClaim` if it was not cancelled but taken."""
+    with transaction.atomic():
+        now = Run.objects.across_tenants().filter(pk=run.pk, claim=run.claim).select_for_update().first()
+        if now is None or now.status != Status.CANCELLING:
+            raise LostClaim(run.pk)
+        run.status, run.required_action = Status.CANCELLING, None
+        cancelling = run_event(run)
+        told = close_open_objects(run, StepStatus.CANCELLED, content=content)
+        _end_hold(run, Status.CANCELLED, position + len(told) + 2, cancelled_at=timezone.now())
+    return [cancelling, *told, run_event(run)]
+
+
+def hand_back(run: Run, position: int, *, content: list[dict[str, Any]] | None = None) -> Telling:
+    """Queues the run again for another worker; what is open ends, finished steps stay."""
+    with transaction.atomic():
+        _write_run(run, position)
+        told = close_open_objects(run, StepStatus.FAILED, last_error=interrupted(), content=content)
+        _end_hold(
+            run, Status.QUEUED, position + len(told) + 1, queued_at=timezone.now(), attempt=max(0, run.attempt - 1)
+        )
+    return [*told, run_event(run)]
+
+
+def _end_hold(run: Run, status: Status, position: int, **changes: Any) -> None:
+    try:
+        move(run, status, event_position=position, **changes)
+    except MovedMeanwhile:
+        raise LostClaim(run.pk) from None
+
+
+def renew(claims: dict[str, Run]) -> dict[str, Status]:
+    """Lengthens the leases of these runs (by their claim) in one statement.
+
+    Returns the status of those that are still held; who is missing has been lost.
+    """
+    held = Run.objects.across_tenants().filter(claim__in=list(claims), status__in=machine.HELD)
+    with transaction.atomic():
+        held.update(lease_until=lease_end())
+        return {run_id: Status(status) for run_id, status in held.values_list("pk", "status")}

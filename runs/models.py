@@ -1,0 +1,158 @@
+"""Runs and their steps.
+
+A run copies the assistant's model, instructions and tools, so that later edits of the assistant do not touch it. Its
+claim (a token that only its holder knows), lease and attempt belong to the engine; `event_position` is the position of
+the last event of its stream that was told together with a change of this row.
+"""
+
+from typing import Any
+
+from django.db import models
+from django.utils import timezone
+
+from assistant_site.wire.ids import WireIdField
+from runs.machine import ACTIVE, TERMINAL, Status
+from tenants.models import TenantModel
+from threads.models import Thread
+
+
+class Run(TenantModel):
+    wire_noun = "run"
+
+    id = WireIdField(prefix="run_")
+    thread = models.ForeignKey(Thread, on_delete=models.CASCADE, related_name="runs", db_index=False)
+    assistant_id = models.CharField(max_length=64)
+    status = models.CharField(max_length=16, choices=Status.choices, default=Status.QUEUED)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    expires_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True)
+    cancelled_at = models.DateTimeField(null=True)
+    failed_at = models.DateTimeField(null=True)
+    completed_at = models.DateTimeField(null=True)
+
+    model = models.CharField(max_length=256)
+    instructions = models.TextField(null=True)  # noqa: DJ001 null and "" differ on the wire
+    tools = models.JSONField(default=list)
+    tool_resources = models.JSONField(default=dict)
+    metadata = models.JSONField(default=dict)
+    temperature = models.FloatField(null=True)
+    top_p = models.FloatField(null=True)
+    reasoning_effort = models.CharField(max_length=16, null=True)  # noqa: DJ001
+    response_format = models.JSONField(default=str)
+    tool_choice = models.JSONField(default=str)
+    parallel_tool_calls = models.BooleanField(default=True)
+    max_prompt_tokens = models.BigIntegerField(null=True)
+    max_completion_tokens = models.BigIntegerField(null=True)
+    truncation_strategy = models.JSONField(default=dict)
+    include = models.JSONField(default=list)
+
+    required_action = models.JSONField(null=True)
+    last_error = models.JSONField(null=True)
+    incomplete_reason = models.CharField(max_length=32, null=True)  # noqa: DJ001
+    spent = models.JSONField(default=dict)  # tokens so far, in the shape of `usage`
+    turns = models.IntegerField(default=0)
+
+    queued_at = models.DateTimeField(default=timezone.now)
+    claim = models.UUIDField(null=True)
+    claimed_by = models.CharField(max_length=100, default="", blank=True)
+    lease_until = models.DateTimeField(null=True)
+    attempt = models.IntegerField(default=0)
+    event_position = models.BigIntegerField(default=0)
+
+    class Meta(TenantModel.Meta):
+        indexes = [
+            models.Index(fields=["thread", "id"], name="runs_of_thread"),
+            models.Index(fields=["tenant", "id"], name="runs_of_tenant"),
+            models.Index(fields=["status", "queued_at"], name="runs_at_work", condition=models.Q(status__in=ACTIVE)),
+        ]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["thread"], condition=models.Q(status__in=ACTIVE), name="one_active_run_per_thread"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.id} ({self.status})"
+
+    @property
+    def is_terminal(self) -> bool:
+        return self.status in TERMINAL
+
+    @property
+    def usage(self) -> dict[str, Any] | None:
+        """Tokens, as told once the run has ended."""
+        return (self.spent or no_usage()) if self.is_terminal else None
+
+    @property
+    def wire_expires_at(self) -> Any:
+        return None if self.is_terminal else self.expires_at
+
+    @property
+    def incomplete_details(self) -> dict[str, Any] | None:
+        return {"reason": self.incomplete_reason} if self.incomplete_reason else None
+
+
+class StepStatus(models.TextChoices):
+    IN_PROGRESS = "in_progress"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+
+class RunStep(TenantModel):
+    """What one model turn led to: a message, or the calls of tools. `turn` counts the run's model turns from 1."""
+
+    wire_noun = "run step"
+
+    id = WireIdField(prefix="step_")
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="steps", db_index=False)
+    thread_id = models.CharField(max_length=64)
+    assistant_id = models.CharField(max_length=64)
+    type = models.CharField(max_length=16)
+    status = models.CharField(max_length=16, choices=StepStatus.choices, default=StepStatus.IN_PROGRESS)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    completed_at = models.DateTimeField(null=True)
+    failed_at = models.DateTimeField(null=True)
+    cancelled_at = models.DateTimeField(null=True)
+    expired_at = models.DateTimeField(null=True)
+    run_expires_at = models.DateTimeField()
+    last_error = models.JSONField(null=True)
+    step_details = models.JSONField(default=dict)
+    metadata = models.JSONField(default=dict)
+    spent = models.JSONField(null=True)
+    turn = models.IntegerField(default=1)
+    # What must go back to the model with this turn: its own fields of the message and of each call.
+    carry = models.JSONField(default=dict)
+
+    class Meta(TenantModel.Meta):
+        indexes = [models.Index(fields=["run", "id"], name="steps_of_run")]
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.id} ({self.status})"
+
+    @property
+    def usage(self) -> dict[str, Any] | None:
+        return None if self.status == StepStatus.IN_PROGRESS else self.spent
+
+    @property
+    def expires_at(self) -> Any:
+        return self.run_expires_at if self.status == StepStatus.IN_PROGRESS else None
+
+
+def no_usage() -> dict[str, Any]:
+    return {
+        "prompt_tokens": 0,
+        "completion_tokens": 0,
+        "total_tokens": 0,
+        "prompt_token_details": {"cached_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": 0},
+    }
+
+
+def added_usage(left: dict[str, Any], right: dict[str, Any]) -> dict[str, Any]:
+    """The sum of two usages, details included."""
+    return {
+        key: added_usage(value, right.get(key, {})) if isinstance(value, dict) else value + right.get(key, 0)
+        for key, value in (left or no_usage()).items()
+    }

@@ -1,0 +1,96 @@
+"""What the ticker does about runs that nobody works on: small batches, safe to do from every worker at once."""
+
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, transaction
+from django.db.models import Q, QuerySet
+from django.db.models.functions import Now
+from django.utils import timezone
+
+from runs import events
+from runs.actions import Telling, close_open_objects, move, run_event
+from runs.holding import interrupted
+from runs.machine import ACTIVE, Status
+from runs.models import Run, StepStatus
+from runs.tasks import enqueue_run
+
+logger = logging.getLogger(__name__)
+
+BATCH = 50
+LOST_AFTER_SECONDS = 3  # a queued run that nobody claimed for so long has lost its queue entry
+# Positions that a dead holder may have used for deltas without writing them down.
+POSITION_GAP = 1_000_000
+
+
+def tick() -> list[str]:
+    """One look around; returns the queued runs that some worker should take now."""
+    active = Run.objects.across_tenants().filter(status__in=ACTIVE)
+    dead = Q(lease_until__lt=Now())
+    _each(active.filter(dead, status=Status.CANCELLING), _end_cancelled)
+    _each(active.filter(dead, status=Status.IN_PROGRESS), _take_from_dead)
+    _each(active.filter(expires_at__lt=Now(), status__in=[Status.QUEUED, Status.REQUIRES_ACTION]), _end_expired)
+    waiting = active.filter(
+        status=Status.QUEUED, queued_at__lt=Now() - timedelta(seconds=LOST_AFTER_SECONDS), expires_at__gt=Now()
+    )
+    return list(waiting.order_by("queued_at").values_list("pk", flat=True)[:BATCH])
+
+
+def _each(found: QuerySet[Run], treat: Callable[[Run], Telling]) -> None:
+    """Treats up to a batch of runs, each locked in a transaction of its own; others skip what is locked."""
+    for run_id in found.values_list("pk", flat=True)[:BATCH]:
+        try:
+            with transaction.atomic():
+                run = found.filter(pk=run_id).select_for_update(skip_locked=True).first()
+                if run is None:
+                    continue
+                told = treat(run)
+            events.append(run.pk, run.event_position - len(told), told, wait=False)
+            if run.status == Status.QUEUED:
+                enqueue_run(run.pk)
+        except (OperationalError, InterfaceError):
+            raise
+        except Exception:  # one run that cannot be treated must not keep the others waiting
+            logger.exception("%s could not be taken up.", run_id)
+
+
+def _gap(run: Run, told: Telling) -> int:
+    return run.event_position + POSITION_GAP + len(told) + 1
+
+
+def _take_from_dead(run: Run) -> Telling:
+    """Queues the run again, or fails it when too many workers died with it, or its time is over."""
+    if run.expires_at <= timezone.now():
+        told = close_open_objects(run, StepStatus.EXPIRED, recall=True)
+        move(run, Status.EXPIRED, event_position=_gap(run, told))
+    elif run.attempt >= settings.RUN_ATTEMPTS:
+        told = close_open_objects(run, StepStatus.FAILED, last_error=interrupted(), recall=True)
+        move(
+            run,
+            Status.FAILED,
+            event_position=_gap(run, told),
+            failed_at=timezone.now(),
+            last_error={
+                "code": "server_error",
+                "message": f"The run was interrupted {run.attempt} times and is not tried again.",
+            },
+        )
+    else:
+        told = close_open_objects(run, StepStatus.FAILED, last_error=interrupted(), recall=True)
+        move(run, Status.QUEUED, event_position=_gap(run, told), queued_at=timezone.now())
+    return [*told, run_event(run)]
+
+
+def _end_cancelled(run: Run) -> Telling:
+    first = run_event(run)  # its holder died before it could tell
+    told = [first, *close_open_objects(run, StepStatus.CANCELLED, recall=True)]
+    move(run, Status.CANCELLED, event_position=_gap(run, told), cancelled_at=timezone.now())
+    return [*told, run_event(run)]
+
+
+def _end_expired(run: Run) -> Telling:
+    told = close_open_objects(run, StepStatus.EXPIRED)
+    move(run, Status.EXPIRED, events_told=len(told) + 1)
+    return [*told, run_event(run)]
