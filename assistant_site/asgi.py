@@ -1,0 +1,20 @@
+"""The ASGI application: HTTP through our handler; WebSockets will join it through Channels' router."""
+
+import os
+
+import django
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "assistant_site.settings")
+django.setup(set_prefix=False)
+
+from channels.routing import ProtocolTypeRouter  # noqa: E402
+from django.urls import get_resolver  # noqa: E402
+
+from assistant_site.handler import Handler  # noqa: E402
+from assistant_site.intake import bound  # noqa: E402
+from assistant_site.tuning import settle  # noqa: E402
+
+application = ProtocolTypeRouter({"http": Handler()})
+bound()
+get_resolver().url_patterns  # noqa: B018 loads every view now, not at the first request
+settle()

@@ -1,0 +1,103 @@
+"""Typed readers of the environment: the only place where settings come from.
+
+The process's environment wins over the file `.env` in the project's folder. A value that cannot be used
+stops the start with one sentence that says which variable it is and what it may be.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+
+T = TypeVar("T")
+
+PROJECT = Path(__file__).resolve().parent.parent
+# HOLDFAST_ENV_FILE names another file than .env (the tests: none at all).
+_file = Path(os.environ.get("HOLDFAST_ENV_FILE") or PROJECT / ".env")
+_from_file = dotenv_values(_file) if _file.is_file() else {}
+
+
+class WrongSetting(SystemExit):
+    """Ends the process with a sentence on standard error and exit code 1."""
+
+    def __init__(self, name: str, value: str, expected: str) -> None:
+        super().__init__(
+            f"Holdfast cannot start: {name} must be {expected}, but is {value!r}. "
+            "Change it in the environment or in the file .env."
+        )
+
+
+def _raw(names: tuple[str, ...]) -> tuple[str, str] | None:
+    """The first of these variables that is set and not empty, with its value; an alias comes after our own name."""
+    for source in (os.environ, _from_file):
+        for name in names:
+            value = (source.get(name) or "").strip()
+            if value:
+                return name, value
+    return None
+
+
+def _read(names: tuple[str, ...], default: T, convert: Callable[[str], T], expected: str) -> T:
+    found = _raw(names)
+    if found is None:
+        return default
+    name, value = found
+    try:
+        return convert(value)
+    except ValueError:
+        raise WrongSetting(name, value, expected) from None
+
+
+def text(*names: str, default: str = "") -> str:
+    return _read(names, default, str, "a text")
+
+
+def number(*names: str, default: int, low: int = 0, high: int = 2**31 - 1) -> int:
+    def convert(value: str) -> int:
+        parsed = int(value)
+        if not low <= parsed <= high:
+            raise ValueError
+        return parsed
+
+    return _read(names, default, convert, f"a whole number from {low} to {high}")
+
+
+def flag(*names: str, default: bool) -> bool:
+    words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+
+    def convert(value: str) -> bool:
+        if value.lower() not in words:
+            raise ValueError
+        return words[value.lower()]
+
+    return _read(names, default, convert, "true or false")
+
+
+def url(*names: str, default: str = "", schemes: tuple[str, ...] = ("http", "https")) -> str:
+    def convert(value: str) -> str:
+        if urlsplit(value).scheme not in schemes:
+            raise ValueError
+        return value.rstrip("/")
+
+    return _read(names, default, convert, f"an address that begins with {' or '.join(s + '://' for s in schemes)}")
+
+
+def items(*names: str, default: list[str]) -> list[str]:
+    """A comma-separated list."""
+    return _read(names, default, lambda v: [part.strip() for part in v.split(",") if part.strip()], "a list")
+
+
+def choice(*names: str, default: str, of: tuple[str, ...]) -> str:
+    def convert(value: str) -> str:
+        if value.lower() not in of:
+            raise ValueError
+        return value.lower()
+
+    return _read(names, default, convert, "one of " + ", ".join(of))
+
+
+def path(*names: str, default: Path) -> Path:
+    return _read(names, default, lambda v: Path(v).expanduser().resolve(), "a path")

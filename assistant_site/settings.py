@@ -1,0 +1,240 @@
+"""Every setting, read from the environment through `environment`; docs/configuration.md describes them."""
+
+import hashlib
+import sys
+import tempfile
+from pathlib import Path
+
+import dj_database_url
+import django_stubs_ext
+
+from assistant_site import environment as env
+from assistant_site.secrets import kept_in
+
+django_stubs_ext.monkeypatch()
+
+VERSION = "0.1.0"
+BASE_DIR = env.PROJECT
+VAR_DIR = env.path("HOLDFAST_VAR", default=BASE_DIR / "var")
+DEBUG = env.flag("DEBUG", default=False)
+
+HOST = env.text("HOST", default="127.0.0.1")
+PORT = env.number("PORT", "APP_SERVER_PORT", default=8086, low=1, high=65535)
+
+_secrets = kept_in(VAR_DIR)
+SECRET_KEY = env.text("SECRET_KEY", default=_secrets["secret_key"])
+# The first key encrypts, all of them decrypt: put a new one in front to rotate.
+ENCRYPTION_KEYS = env.items("ENCRYPTION_KEYS", default=[_secrets["encryption_key"]])
+ALLOWED_HOSTS = env.items("ALLOWED_HOSTS", default=["*"])
+# Behind a proxy that ends TLS and sets X-Forwarded-Proto and X-Forwarded-Host itself; else anybody could set them.
+if env.flag("TRUST_PROXY_HEADERS", default=False):
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    USE_X_FORWARDED_HOST = True
+CSRF_TRUSTED_ORIGINS = env.items("CSRF_TRUSTED_ORIGINS", default=[])
+
+# --- PostgreSQL and Valkey -------------------------------------------------------------------------------------------
+
+
+def _socket_dir() -> Path:
+    """Where the embedded servers' sockets are: a socket's path has at most 107 characters, a folder's may have more."""
+    near = VAR_DIR / "run"
+    if len(str(near)) < 80:
+        return near
+    return Path(tempfile.gettempdir()) / f"holdfast-{hashlib.sha256(str(VAR_DIR).encode()).hexdigest()[:12]}"
+
+
+EMBEDDED_SOCKET_DIR = _socket_dir()
+EMBEDDED_DATABASE_PASSWORD = _secrets["database_password"]
+DATABASE_URL = env.url("DATABASE_URL", schemes=("postgres", "postgresql"))
+REDIS_URL = env.url("REDIS_URL", "VALKEY_URL", schemes=("redis", "rediss", "valkey", "unix"))
+EMBEDDED_DATABASE = not DATABASE_URL
+EMBEDDED_VALKEY = not REDIS_URL
+
+if EMBEDDED_DATABASE:
+    _database: dict[str, object] = {
+        "HOST": str(EMBEDDED_SOCKET_DIR),
+        "NAME": "holdfast",
+        "USER": "holdfast",
+        "PASSWORD": EMBEDDED_DATABASE_PASSWORD,
+    }
+else:
+    _database = dict(dj_database_url.parse(DATABASE_URL))
+_options = _database.setdefault("OPTIONS", {})
+assert isinstance(_options, dict)
+# A server that vanished without a word is given up after some seconds, not after hours.
+for _name, _value in {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}.items():
+    _options.setdefault(_name, _value)
+DATABASES = {
+    "default": _database
+    | {
+        "ENGINE": "assistant_site.db.postgresql",
+        # Each of our threads keeps its own connection; there is a fixed number of threads (docs/adr/0001).
+        "CONN_MAX_AGE": None,
+        "CONN_HEALTH_CHECKS": True,
+    }
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+VALKEY_URL = REDIS_URL.replace("valkey://", "redis://") or f"unix://{EMBEDDED_SOCKET_DIR}/valkey.sock"
+
+# --- The model behind the runs ---------------------------------------------------------------------------------------
+
+OPENAI_API_KEY = env.text("OPENAI_API_KEY")
+OPENAI_BASE_URL = env.url("OPENAI_BASE_URL", "OPENAI_API_BASE")
+if OPENAI_API_KEY and not OPENAI_BASE_URL:
+    OPENAI_BASE_URL = "https://api.openai.com/v1"
+# Without a provider the demo model answers; it is also there when asked for.
+DEMO_MODEL = env.flag("DEMO_MODEL", default=not OPENAI_BASE_URL)
+_demo_host = "127.0.0.1" if HOST in ("0.0.0.0", "::") else f"[{HOST}]" if ":" in HOST else HOST  # noqa: S104
+DEMO_BASE_URL = env.url("DEMO_BASE_URL", default=f"http://{_demo_host}:{PORT}/demo/v1")
+LLM_CONNECT_SECONDS = env.number("LLM_CONNECT_SECONDS", default=10, low=1)
+LLM_SILENCE_SECONDS = env.number("LLM_SILENCE_SECONDS", default=180, low=5)
+LLM_RETRIES = env.number("LLM_RETRIES", default=2, high=10)
+CONTEXT_WINDOW_TOKENS = env.number("CONTEXT_WINDOW_TOKENS", default=32_000, low=1_000)
+
+# --- Runs ------------------------------------------------------------------------------------------------------------
+
+RUN_SECONDS = env.number("RUN_SECONDS", default=600, low=1)
+RUN_TURNS = env.number("RUN_TURNS", "LLM_MAX_STEP", default=25, low=1)
+RUN_LEASE_SECONDS = env.number("RUN_LEASE_SECONDS", default=30, low=3)
+RUN_ATTEMPTS = env.number("RUN_ATTEMPTS", default=3, low=1)
+RUNS_PER_WORKER = env.number("RUNS_PER_WORKER", default=256, low=1)
+WORKER_PROCESSES = env.number("WORKER_PROCESSES", default=1, low=1, high=64)
+# How long a worker that is stopped lets its runs go on before it hands them back.
+WORKER_DRAIN_SECONDS = env.number("WORKER_DRAIN_SECONDS", default=5, low=0, high=600)
+WORKER_DATABASE_THREADS = env.number("WORKER_DATABASE_THREADS", default=8, low=1, high=128)
+POLL_AFTER_MS = env.number("POLL_AFTER_MS", default=250, low=1)
+STREAM_KEPT_SECONDS = env.number("STREAM_KEPT_SECONDS", default=900, low=1)
+
+# --- The wire --------------------------------------------------------------------------------------------------------
+
+REQUIRE_BETA_HEADER = env.flag("REQUIRE_BETA_HEADER", default=False)
+MAX_BODY_BYTES = env.number("MAX_BODY_MB", default=32, low=1) * 1024 * 1024
+WEB_THREADS = env.number("WEB_THREADS", default=12, low=1, high=256)
+DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
+
+# --- Django ----------------------------------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "daphne",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django_q",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "assistant_site",
+    "tenants",
+    "assistants",
+    "threads",
+    "runs",
+]
+MIDDLEWARE = [
+    "assistant_site.wire.headers.WireHeadersMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+ROOT_URLCONF = "assistant_site.urls"
+ASGI_APPLICATION = "assistant_site.asgi.application"
+APPEND_SLASH = False
+STATIC_URL = "/static/"
+WHITENOISE_USE_FINDERS = True
+WHITENOISE_AUTOREFRESH = False
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_TZ = True
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": VALKEY_URL}}
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["tenants.auth.BearerAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": [],
+    "DEFAULT_PARSER_CLASSES": ["assistant_site.wire.rendering.JSONBodyParser"],
+    "DEFAULT_RENDERER_CLASSES": ["assistant_site.wire.rendering.WireJSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "assistant_site.wire.schema.WireSchema",
+    "EXCEPTION_HANDLER": "assistant_site.wire.rest.handle_exception",
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Holdfast",
+    "DESCRIPTION": "The OpenAI Assistants API v2 on your own machine.",
+    "VERSION": VERSION,
+    "PREPROCESSING_HOOKS": ["assistant_site.wire.schema.one_prefix"],
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": "/v1",
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "assistant_site.wire.schema.with_errors",
+    ],
+    "GET_LIB_DOC_EXCLUDES": "assistant_site.wire.schema.classes_without_documentation",
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+}
+
+# django-q2 only hands run ids to the engine of its worker process. Successes are not stored: the run's row says it all.
+# No time limit: a task ends as soon as the engine has taken the run, and waits only while the engine is full.
+Q_CLUSTER = {
+    "name": "holdfast",
+    "workers": WORKER_PROCESSES,
+    "broker_class": "runs.broker.ValkeyBroker",
+    "save_limit": -1,
+    "recycle": 10**9,
+    "timeout": 2**30,
+    "retry": 2**30 + 60,
+    "queue_limit": 2 * WORKER_PROCESSES,
+    "scheduler": False,
+    "log_level": "WARNING",
+    "label": "Tasks",
+}
+
+LOG_LEVEL = env.choice("LOG_LEVEL", default="info", of=("debug", "info", "warning", "error")).upper()
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "stream": sys.stderr}},
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
+    "loggers": {
+        # The wire's own 4xx answers are the caller's business, not a warning for the operator.
+        "django.request": {"level": "ERROR"},
+        "django.server": {"level": "WARNING"},
+        "daphne": {"level": "WARNING"},
+        "httpx2": {"level": "WARNING"},
+        "httpcore2": {"level": "WARNING"},
+        "openai": {"level": "WARNING"},
+        "django-q": {"level": "WARNING", "handlers": ["console"], "propagate": False},
+    },
+}

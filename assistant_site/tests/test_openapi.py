@@ -1,0 +1,85 @@
+"""The OpenAPI document and Swagger UI: true, whole and local."""
+
+import json
+from typing import Any
+
+import pytest
+from django.contrib.staticfiles import finders
+from django.test import Client
+from drf_spectacular.drainage import GENERATOR_STATS
+from drf_spectacular.validation import validate_schema
+
+from assistant_site.tests import official
+from assistant_site.tests.test_tenancy import routes
+
+EXTENSIONS = {"listThreads"}  # ours, not OpenAI's
+
+
+@pytest.fixture(scope="module")
+def document() -> dict[str, Any]:
+    GENERATOR_STATS.reset()
+    answer = Client().get("/openapi.json")
+    assert answer.status_code == 200
+    found: dict[str, Any] = json.loads(answer.content)
+    return found
+
+
+def test_it_is_valid_and_complete(document: dict[str, Any]) -> None:
+    validate_schema(document)  # type: ignore[no-untyped-call]
+    assert not GENERATOR_STATS, "warnings of the generator"
+    described = {
+        (path.removeprefix("/v1/"), method.upper())
+        for path, operations in document["paths"].items()
+        for method in operations
+    }
+    served = {
+        (route.replace("<path:", "<str:").replace("<str:", "{").replace(">", "}"), verb)
+        for route, verbs in routes()
+        for verb in verbs
+    }
+    assert described == served
+
+
+def test_operations_have_openais_names(document: dict[str, Any]) -> None:
+    theirs = official.document()
+    if theirs is None:
+        pytest.skip("the official document is not beside the checkout")
+
+    def names(found: dict[str, Any], prefix: str) -> dict[tuple[str, str], str]:
+        return {
+            (path.removeprefix(prefix), method): operation["operationId"]
+            for path, operations in found["paths"].items()
+            for method, operation in operations.items()
+        }
+
+    known = names(theirs, "")
+    for where, name in names(document, "/v1").items():
+        assert name in EXTENSIONS or known[where] == name
+
+
+def test_request_fields_are_openais(document: dict[str, Any]) -> None:
+    theirs = official.document()
+    if theirs is None:
+        pytest.skip("the official document is not beside the checkout")
+    for name in (
+        "CreateAssistantRequest",
+        "ModifyAssistantRequest",
+        "CreateThreadRequest",
+        "CreateMessageRequest",
+        "CreateRunRequest",
+        "CreateThreadAndRunRequest",
+        "SubmitToolOutputsRunRequest",
+    ):
+        assert set(document["components"]["schemas"][name]["properties"]) == set(
+            theirs["components"]["schemas"][name]["properties"]
+        ), name
+
+
+def test_swagger_ui_needs_nothing_from_elsewhere() -> None:
+    page = Client().get("/docs").content.decode()
+    assert "/openapi.json" in page
+    addresses = [part.split('"')[0] for part in page.replace("href=", "src=").split('src="')[1:]]
+    assert addresses
+    for address in addresses:
+        assert address.startswith("/static/"), address
+        assert finders.find(address.removeprefix("/static/")), address

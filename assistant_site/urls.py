@@ -1,0 +1,66 @@
+"""Every address of the server."""
+
+from django.conf import settings
+from django.contrib import admin
+from django.http import HttpRequest, HttpResponse, HttpResponseNotFound
+from django.http.response import HttpResponseBase
+from django.templatetags.static import static
+from django.urls import URLPattern, URLResolver, include, path, re_path
+from django.views.decorators.csrf import csrf_exempt
+from django.views.generic import RedirectView
+from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
+
+from assistant_site import health, passthrough, playground
+from assistant_site.wire import errors, rest
+from assistant_site.wire.headers import request_id
+
+API_PREFIXES = ("v1/", "api/v1/")
+
+
+@csrf_exempt
+def unknown_path(request: HttpRequest, path: str = "") -> HttpResponse:
+    return rest.error_response(rest.invalid_url(request))
+
+
+def is_api(request: HttpRequest) -> bool:
+    return request.path.lstrip("/").startswith(API_PREFIXES)
+
+
+def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponseBase:
+    if is_api(request):
+        return unknown_path(request)
+    return HttpResponseNotFound(f"There is nothing at {request.path}.\n", content_type="text/plain; charset=utf-8")
+
+
+def failed(request: HttpRequest) -> HttpResponseBase:
+    return rest.error_response(errors.bug(request_id(request)))
+
+
+handler404 = not_found
+handler500 = failed
+
+api: list[URLPattern | URLResolver] = [
+    path("models", passthrough.ModelListView.as_view()),
+    path("models/<path:model>", passthrough.ModelDetailView.as_view()),
+    path("chat/completions", passthrough.ChatCompletionsView.as_view()),
+    path("embeddings", passthrough.EmbeddingsView.as_view()),
+    path("", include("assistants.urls")),
+    path("", include("runs.urls")),  # before threads: /threads/runs is no thread
+    path("", include("threads.urls")),
+    re_path(r"^(?P<path>.*)$", unknown_path),
+]
+
+urlpatterns = [
+    path("", playground.home),
+    *[path(prefix, include(api)) for prefix in API_PREFIXES],
+    path("healthz", health.healthz),
+    path("readyz", health.readyz),
+    path("openapi.json", SpectacularJSONAPIView.as_view(authentication_classes=[]), name="openapi"),
+    path("docs", SpectacularSwaggerView.as_view(authentication_classes=[], url_name="openapi")),
+    path("docs/", RedirectView.as_view(url="/docs")),
+    path("admin/", admin.site.urls),
+    path("admin", RedirectView.as_view(url="/admin/")),
+    path("favicon.ico", RedirectView.as_view(url=static("holdfast/mark.svg"))),
+]
+if settings.DEMO_MODEL:
+    urlpatterns.append(path("demo/v1/", include("assistant_site.demo.urls")))
