@@ -22,7 +22,7 @@ from runs.serializers import RunObjectSerializer, RunStepObjectSerializer
 from runs.tasks import enqueue_run
 from tenants.models import Tenant
 from threads import actions as thread_actions
-from threads.models import MAX_MESSAGES, Message, MessageStatus, Thread
+from threads.models import Message, MessageStatus, Thread
 from threads.serializers import MessageObjectSerializer, ThreadObjectSerializer, text_part
 
 Telling = list[tuple[str, dict[str, Any]]]
@@ -56,9 +56,10 @@ def move(run: Run, new: Status, *, events_told: int = 1, **changes: Any) -> None
         Thread.objects.across_tenants().filter(pk=run.thread_id, active_run_id=run.pk).update(active_run_id=None)
 
 
-def lock_runs_of_thread(thread_id: str) -> None:
-    """Locks the thread's runs, in one order; for who is going to delete the thread."""
-    list(Run.objects.across_tenants().filter(thread_id=thread_id).order_by("pk").select_for_update().values_list("pk"))
+def runs_of_thread(thread_id: str, lock: bool) -> list[str]:
+    """The ids of the thread's runs, in one order and locked if told so; for who is going to delete the thread."""
+    runs = Run.objects.across_tenants().filter(thread_id=thread_id).order_by("pk")
+    return list((runs.select_for_update() if lock else runs).values_list("pk", flat=True))
 
 
 def run_event(run: Run) -> tuple[str, dict[str, Any]]:
@@ -126,14 +127,9 @@ def start_run(*, tenant: Tenant, thread_id: str, body: dict[str, Any]) -> Run:
     run = new_run(assistant, thread_id, body)
     added = body["additional_messages"]
     with transaction.atomic():
-        free = Thread.objects.of(tenant).filter(
-            pk=thread_id, active_run_id=None, message_count__lte=MAX_MESSAGES - len(added)
-        )
-        if not free.update(active_run_id=run.pk, message_count=F("message_count") + len(added)):
-            thread = Thread.objects.of(tenant).filter(pk=thread_id).first()
-            if thread is not None and thread.active_run_id is None:
-                thread_actions.refuse_message(thread)
-            raise thread_actions.busy_or_gone(tenant, thread_id)
+        free = thread_actions.free_thread(tenant, thread_id, room=len(added))
+        while not free.update(active_run_id=run.pk, message_count=F("message_count") + len(added)):
+            refuse_run(Thread.objects.of(tenant).fetch(thread_id), len(added))
         if added:
             thread = Thread.objects.of(tenant).fetch(thread_id)
             if thread_actions.attach_code_files(thread, added):
@@ -144,6 +140,13 @@ def start_run(*, tenant: Tenant, thread_id: str, body: dict[str, Any]) -> Run:
         insert(run, told_before=0)
     announce(run, [])
     return run
+
+
+def refuse_run(thread: Thread, added: int) -> None:
+    """Says why this thread takes no run; returns if it does by now, because its run has just ended."""
+    if thread.active_run_id:
+        raise InvalidRequest(f"Thread {thread.pk} already has an active run {thread.active_run_id}.")
+    thread_actions.refuse_if_full(thread, added)
 
 
 def start_thread_and_run(*, tenant: Tenant, body: dict[str, Any]) -> Run:

@@ -18,9 +18,9 @@ class RunsConfig(AppConfig):
         from django_q.signals import post_spawn
 
         import runs.workers  # noqa: F401 before any fork: its processes share what it makes
-        from runs.actions import lock_runs_of_thread
+        from runs.actions import runs_of_thread
         from threads.actions import LOCKED_BEFORE_A_THREAD
 
         # A worker looks for runs of dead workers from its first moment, not from its first task.
-        LOCKED_BEFORE_A_THREAD.append(lock_runs_of_thread)
+        LOCKED_BEFORE_A_THREAD.append(runs_of_thread)
         post_spawn.connect(start_engine, dispatch_uid="runs.start_engine")

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
-from django.db import OperationalError, transaction
+from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from assistant_site.wire.errors import InvalidRequest, NotFound
-from tenants.models import Tenant
+from assistant_site.wire.errors import InvalidRequest, Unavailable
+from tenants.models import Tenant, TenantQuerySet
 from threads.models import MAX_MESSAGES, Message, Thread
 
 MAX_CODE_FILES = 20
@@ -35,14 +35,18 @@ def add_message(*, tenant: Tenant, thread_id: str, message: dict[str, Any]) -> M
     are in the order of the commits.
     """
     with transaction.atomic():
-        open_thread = Thread.objects.of(tenant).filter(pk=thread_id, active_run_id=None, message_count__lt=MAX_MESSAGES)
-        if not open_thread.update(message_count=F("message_count") + 1):
+        while not free_thread(tenant, thread_id, room=1).update(message_count=F("message_count") + 1):
             refuse_message(Thread.objects.of(tenant).fetch(thread_id))
         if message["attachments"]:
             thread = Thread.objects.of(tenant).fetch(thread_id)
             if attach_code_files(thread, [message]):
                 thread.save(update_fields=["tool_resources"])
         return insert_messages(thread_id, tenant.id, [message])[0]
+
+
+def free_thread(tenant: Tenant, thread_id: str, *, room: int) -> TenantQuerySet[Thread]:
+    """The thread, if no run holds it and so many messages can be added."""
+    return Thread.objects.of(tenant).filter(pk=thread_id, active_run_id=None, message_count__lte=MAX_MESSAGES - room)
 
 
 def insert_messages(thread_id: str, tenant_id: str, messages: list[dict[str, Any]]) -> list[Message]:
@@ -87,25 +91,35 @@ def attach_code_files(thread: Thread, messages: list[dict[str, Any]]) -> bool:
     return True
 
 
-# What else belongs to a thread and must be locked before it: those who write to both lock it first too.
-LOCKED_BEFORE_A_THREAD: list[Callable[[str], None]] = []
+# What else belongs to a thread and is locked before it, because those who write to both do so: functions of a thread's
+# id that return the ids of these rows, and lock them if told to.
+LOCKED_BEFORE_A_THREAD: list[Callable[[str, bool], list[str]]] = []
+_DELETE_ATTEMPTS = 50
+
+
+class JoinedMeanwhile(Exception):
+    """Something was added to the thread between the locking of its rows and its own."""
 
 
 def delete_thread(*, tenant: Tenant, thread_id: str) -> Thread:
     """Deletes the thread with all that hangs on it, and returns it as it was."""
-    for attempt in range(3):
+    for _ in range(_DELETE_ATTEMPTS):
         try:
             with transaction.atomic():
-                Thread.objects.of(tenant).fetch(thread_id)
-                for lock in LOCKED_BEFORE_A_THREAD:
-                    lock(thread_id)
-                thread: Thread = Thread.objects.of(tenant).select_for_update().fetch(thread_id)
-                Thread.objects.across_tenants().filter(pk=thread_id).delete()
-                return thread
-        except OperationalError:  # a deadlock with somebody who began in the same instant
-            if attempt == 2:
-                raise
-    raise AssertionError("unreachable")
+                return _delete_locked(tenant, thread_id)
+        except JoinedMeanwhile:  # its locks are given back before we ask again: to wait here would be a deadlock
+            continue
+    raise Unavailable(f"Thread {thread_id} is too busy to be deleted at the moment. Please try again.")
+
+
+def _delete_locked(tenant: Tenant, thread_id: str) -> Thread:
+    Thread.objects.of(tenant).fetch(thread_id)
+    locked = [look(thread_id, True) for look in LOCKED_BEFORE_A_THREAD]
+    thread: Thread = Thread.objects.of(tenant).select_for_update().fetch(thread_id)
+    if locked != [look(thread_id, False) for look in LOCKED_BEFORE_A_THREAD]:
+        raise JoinedMeanwhile(thread_id)
+    Thread.objects.across_tenants().filter(pk=thread_id).delete()
+    return thread
 
 
 def delete_message(*, tenant: Tenant, thread_id: str, message_id: str) -> None:
@@ -119,19 +133,16 @@ def delete_message(*, tenant: Tenant, thread_id: str, message_id: str) -> None:
 
 
 def refuse_message(thread: Thread) -> None:
-    """Says why this thread takes no message."""
+    """Says why this thread takes no message; returns if it does by now, because its run has just ended."""
     if thread.active_run_id:
         raise InvalidRequest(f"Can't add messages to {thread.id} while a run {thread.active_run_id} is active.")
-    raise _full(thread.id)
+    refuse_if_full(thread, 1)
+
+
+def refuse_if_full(thread: Thread, added: int) -> None:
+    if thread.message_count > MAX_MESSAGES - added:
+        raise _full(thread.id)
 
 
 def _full(thread_id: str) -> InvalidRequest:
     return InvalidRequest(f"Thread {thread_id} cannot have more than {MAX_MESSAGES} messages.")
-
-
-def busy_or_gone(tenant: Tenant, thread_id: str) -> Exception:
-    """Why a run could not take the thread: it is not there, or another run has it."""
-    thread = Thread.objects.of(tenant).filter(pk=thread_id).first()
-    if thread is None:
-        return NotFound.of("thread", thread_id)
-    return InvalidRequest(f"Thread {thread.id} already has an active run {thread.active_run_id}.")
