@@ -109,6 +109,7 @@ WORKER_PROCESSES = env.number("WORKER_PROCESSES", default=1, low=1, high=64)
 WORKER_DRAIN_SECONDS = env.number("WORKER_DRAIN_SECONDS", default=5, low=0, high=600)
 WORKER_DATABASE_THREADS = env.number("WORKER_DATABASE_THREADS", default=8, low=1, high=128)
 POLL_AFTER_MS = env.number("POLL_AFTER_MS", default=250, low=1)
+STREAM_KEEP_ALIVE = env.flag("STREAM_KEEP_ALIVE", default=False)
 STREAM_KEPT_SECONDS = env.number("STREAM_KEPT_SECONDS", default=900, low=1)
 
 # --- The wire --------------------------------------------------------------------------------------------------------

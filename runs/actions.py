@@ -23,7 +23,7 @@ from runs.tasks import enqueue_run
 from tenants.models import Tenant
 from threads import actions as thread_actions
 from threads.models import Message, MessageStatus, Thread
-from threads.serializers import MessageObjectSerializer, ThreadObjectSerializer, text_part
+from threads.serializers import MessageObjectSerializer, ThreadObjectSerializer
 
 Telling = list[tuple[str, dict[str, Any]]]
 
@@ -238,13 +238,13 @@ def close_open_objects(
     *,
     last_error: dict[str, Any] | None = None,
     content: list[dict[str, Any]] | None = None,
-    recall: bool = False,
+    contents: dict[str, list[dict[str, Any]]] | None = None,
     spent: dict[str, Any] | None = None,
 ) -> Telling:
     """Ends the run's open step and message badly; returns the events that tell of it, the message's first.
 
-    `content` is what the message had got so far, if the caller knows; with `recall` (the holder died, nobody knows)
-    it is what readers were told. `spent` is what the model turn had cost, if it is known.
+    `content` is what the message had got so far, if the caller knows; `contents` (of the messages by their ids) is what
+    readers were told, for a caller who does not. `spent` is what the model turn had cost, if it is known.
     """
     told: Telling = []
     now = timezone.now()
@@ -254,10 +254,8 @@ def close_open_objects(
             message.status = MessageStatus.INCOMPLETE
             message.incomplete_reason = _MESSAGE_REASON[how]
             message.incomplete_at = now
-            if recall and (text := events.recall_text(run.pk, message.pk)):
-                message.content = [text_part(text)]
-            elif content is not None:
-                message.content = content
+            if (said := (contents or {}).get(message.pk, content)) is not None:
+                message.content = said
             message.save(update_fields=["status", "incomplete_reason", "incomplete_at", "content"])
             count_message(run.thread_id)
             told.append(("thread.message.incomplete", MessageObjectSerializer.of(message)))

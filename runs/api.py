@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.conf import settings
+from django.http import QueryDict
 from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -10,10 +11,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from assistant_site.wire import grammar
-from assistant_site.wire.lists import PageQuery, page, several
+from assistant_site.wire.lists import PageQuery, page, several, whole_number
 from assistant_site.wire.pages import list_of, page_parameters
 from assistant_site.wire.rest import WireView
-from runs import actions, streaming
+from runs import actions
+from runs.following import Goal
 from runs.models import Run, RunStep
 from runs.serializers import (
     INCLUDABLE,
@@ -24,10 +26,13 @@ from runs.serializers import (
     RunStepObjectSerializer,
     SubmitToolOutputsRunRequestSerializer,
 )
+from runs.streaming import RunStream
 from threads.models import Thread
 
 _INCLUDE = OpenApiParameter("include[]", str, many=True, enum=list(INCLUDABLE))
 
+
+MAX_POSITION = 2**53
 
 # A run as JSON, or its events when `stream` is true.
 _RUN_OR_EVENTS = {
@@ -68,7 +73,7 @@ class RunListView(WireView):
         body = self.parse(CreateRunRequestSerializer)
         body["include"] = include_of(request)
         run = actions.start_run(tenant=self.tenant, thread_id=thread_id, body=body)
-        return streaming.stream_run(run.pk) if body["stream"] else answer(run)
+        return RunStream(run.pk) if body["stream"] else answer(run)
 
 
 class ThreadAndRunView(WireView):
@@ -80,7 +85,7 @@ class ThreadAndRunView(WireView):
         body = self.parse(CreateThreadAndRunRequestSerializer)
         body["include"] = include_of(request)
         run = actions.start_thread_and_run(tenant=self.tenant, body=body)
-        return streaming.stream_run(run.pk) if body["stream"] else answer(run)
+        return RunStream(run.pk) if body["stream"] else answer(run)
 
 
 class RunDetailView(WireView):
@@ -121,7 +126,7 @@ class SubmitToolOutputsView(WireView):
         run, before = actions.submit_tool_outputs(
             tenant=self.tenant, thread_id=thread_id, run_id=run_id, outputs=body["tool_outputs"]
         )
-        return streaming.stream_run(run.pk, after=before) if body["stream"] else answer(run)
+        return RunStream(run.pk, after=before) if body["stream"] else answer(run)
 
 
 class RunStepListView(WireView):
@@ -145,3 +150,28 @@ class RunStepDetailView(WireView):
         include_of(request)
         steps = RunStep.objects.of(self.tenant).filter(run_id=run_id, thread_id=thread_id)
         return Response(RunStepObjectSerializer.of(steps.fetch(step_id)))
+
+
+class RunEventsView(WireView):
+    needs_beta = True
+    operation_ids = {"GET": "streamRunEvents"}
+
+    @extend_schema(
+        description="An extension: the run's events from its beginning or behind a position, up to where it rests. "
+        "For readers who come late, come back or are several.",
+        parameters=[
+            OpenApiParameter("after", int, description="Tell what comes behind this position."),
+            OpenApiParameter(
+                "Last-Event-ID", int, OpenApiParameter.HEADER, description="The same; it goes before `after`."
+            ),
+        ],
+        responses={(200, "text/event-stream"): OpenApiTypes.STR},
+    )
+    def get(self, request: Request, thread_id: str, run_id: str) -> HttpResponseBase:
+        after = whole_number(request.query_params, "after", default=0, low=0, high=MAX_POSITION)
+        if "Last-Event-ID" in request.headers:
+            last = QueryDict(mutable=True)
+            last["Last-Event-ID"] = request.headers["Last-Event-ID"].strip()
+            after = whole_number(last, "Last-Event-ID", default=after, low=0, high=MAX_POSITION)
+        run = Run.objects.of(self.tenant).filter(thread_id=thread_id).fetch(run_id)
+        return RunStream(run.pk, after=after, goal=Goal.of(run), keep_alive=True)

@@ -1,35 +1,62 @@
-"""The end of a run told from its rows, for readers whose event stream is gone."""
+"""The end of a run told from its rows, for readers whose event stream does not tell it."""
 
+from dataclasses import dataclass
 from typing import Any
 
 from assistant_site.wire.rendering import dumps
+from runs import events
+from runs.actions import Telling, run_event
 from runs.events import Told
 from runs.machine import RESTING, Status
-from runs.models import Run, RunStep
-from runs.serializers import RunObjectSerializer, RunStepObjectSerializer
+from runs.models import Run, RunStep, StepStatus
+from runs.record import Record, untold
+from runs.serializers import RunStepObjectSerializer
 from threads.models import Message, MessageStatus
 from threads.serializers import MessageObjectSerializer
 
 
-def from_rows(run_id: str, position: int, open_step: str | None, open_message: str | None) -> list[Told] | None:
-    """The missing last events; None while the run is not at rest. Ends what the reader has seen begin."""
+@dataclass(frozen=True)
+class Ending:
+    """The last events of a run that rests; `is_final` unless it waits for tool outputs."""
+
+    told: list[Told]
+    is_final: bool
+
+
+def from_rows(run_id: str, position: int, open_step: str | None, open_message: str | None) -> Ending | None:
+    """The missing last events behind `position`; None while the run is not at rest.
+
+    Where the stream is whole but for its end, they are what it does not tell, at the positions it would have them at.
+    Where it is gone they end what this reader has seen begin, and tell the run's state.
+    """
     run = Run.objects.across_tenants().filter(pk=run_id).first()
     if run is None:
-        return [_told(position, "error", error_data(f"No run found with id '{run_id}'.", "invalid_request_error"))]
+        gone = error_data(f"No run found with id '{run_id}'.", "invalid_request_error")
+        return Ending([_told(position, "error", gone)], True)
     if Status(run.status) not in RESTING:
         return None
-    ending = []
+    if position >= run.event_position:
+        return Ending([], run.is_terminal)
+    record = Record(events.told_of(run_id))
+    ending = untold(run, record) if record.is_whole else ends_of(open_step, open_message)
+    ending.append(run_event(run))
+    first = max(record.position + 1, run.event_position - len(ending) + 1)
+    told = [_told(first + at, name, data) for at, (name, data) in enumerate(ending)]
+    return Ending([entry for entry in told if entry.position > position], run.is_terminal)
+
+
+def ends_of(open_step: str | None, open_message: str | None) -> Telling:
+    """How this step and message ended."""
+    ending: Telling = []
     if open_message:
         message = Message.objects.across_tenants().filter(pk=open_message).first()
         if message is not None and message.status != MessageStatus.IN_PROGRESS:
             ending.append((f"thread.message.{message.status}", MessageObjectSerializer.of(message)))
     if open_step:
         step = RunStep.objects.across_tenants().filter(pk=open_step).first()
-        if step is not None and step.status != "in_progress":
+        if step is not None and step.status != StepStatus.IN_PROGRESS:
             ending.append((f"thread.run.step.{step.status}", RunStepObjectSerializer.of(step)))
-    ending.append((f"thread.run.{run.status}", RunObjectSerializer.of(run)))
-    last = max(position + len(ending), run.event_position)
-    return [_told(last - len(ending) + 1 + at, name, data) for at, (name, data) in enumerate(ending)]
+    return ending
 
 
 def _told(position: int, name: str, data: dict[str, Any]) -> Told:

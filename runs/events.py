@@ -15,7 +15,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
 import redis.asyncio
 from django.conf import settings
 
@@ -85,20 +84,19 @@ def append(run_id: str, after: int, told: Iterable[tuple[str, dict[str, Any]]], 
         )
 
 
-def recall_text(run_id: str, message_id: str) -> str | None:
-    """What readers were told of a message's text: all that is left of it when its worker died. None without Valkey."""
+def told_of(run_id: str) -> list[Told]:
+    """All that the run's stream holds; nothing without Valkey."""
     try:
         entries: Any = valkey.blocking().xrange(key(run_id))
     except valkey.Failed as error:
-        logger.warning("The text of %s cannot be recalled: %s", message_id, error)
-        return None
-    pieces = []
-    for _, fields in entries:
-        if fields[b"e"] == b"thread.message.delta":
-            delta = orjson.loads(fields[b"d"])
-            if delta["id"] == message_id:
-                pieces += [part["text"]["value"] for part in delta["delta"]["content"] if part["type"] == "text"]
-    return "".join(pieces)
+        logger.warning("The events of %s cannot be looked up: %s", run_id, error)
+        return []
+    return read_entries(entries)
+
+
+def read_entries(entries: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> list[Told]:
+    """Entries as Valkey returns them."""
+    return [Told(int(id.partition(b"-")[0]), fields[b"e"], fields[b"d"]) for id, fields in entries]
 
 
 # --- The holder's side -----------------------------------------------------------------------------------------------

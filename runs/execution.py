@@ -360,11 +360,14 @@ class Execution:
         await self.whole(self.tell(holding.fail, error, spent=spent, content=self.content_so_far()))
 
     async def end_quietly(self) -> None:
-        """The claim is gone: either the caller cancelled, which is ours to finish, or another worker goes on."""
+        """The claim is gone: either the caller cancelled, which is ours to finish, or another worker goes on.
+
+        Whole, because the word of that cancel may come only now.
+        """
         if self.run is None:
             return
         try:
-            await self.tell(holding.finish_cancelled, content=self.content_so_far())
+            await self.whole(self.tell(holding.finish_cancelled, content=self.content_so_far()))
         except LostClaim:
             logger.info("%s is not ours any more.", self.run_id)
         except (OperationalError, InterfaceError) as error:

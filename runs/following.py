@@ -9,6 +9,7 @@ import logging
 import uuid
 import weakref
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -18,13 +19,15 @@ from django.conf import settings
 from assistant_site import valkey
 from assistant_site.db.threads import DatabaseThreads
 from runs import endings
-from runs.events import Told, key
-from runs.machine import RESTING_EVENTS
+from runs.events import Told, key, read_entries
+from runs.machine import RESTING, RESTING_EVENTS, TERMINAL, TERMINAL_EVENTS
+from runs.models import Run
 
 logger = logging.getLogger(__name__)
 
 SILENCE_SECONDS = 3.0
 SECOND_LOOK_SECONDS = 1.0
+SILENCE_AT_REST_SECONDS = 0.3  # of a run that rested already when its reader came
 _BLOCK_MS = 5_000
 _CROWD = 24  # from so many readers on, reads are spaced, so that each brings more
 _CROWD_PAUSE_SECONDS = 0.004
@@ -45,6 +48,10 @@ class Reader:
             self.position = fresh[-1].position
             self._entries += fresh
             self._arrived.set()
+
+    def pass_by(self, entries: list[Told]) -> None:
+        """What was told to the reader from elsewhere."""
+        self.position = max([self.position, *(entry.position for entry in entries)])
 
     async def next(self, seconds: float) -> list[Told]:
         """All entries that arrived since the last call; an empty list after so many seconds of silence."""
@@ -107,10 +114,10 @@ class Hub:
     async def _run(self) -> None:
         """Until the last reader has left."""
         while self._readers:
-            streams: dict[bytes, bytes] = {
-                stream: b"%d-0" % min(reader.position for reader in readers)
-                for stream, readers in self._readers.items()
+            read_from = {
+                stream: min(reader.position for reader in readers) for stream, readers in self._readers.items()
             }
+            streams: dict[bytes, bytes] = {stream: b"%d-0" % position for stream, position in read_from.items()}
             streams[self._wake_stream] = self._wake_position
             self._newcomers = False
             try:
@@ -123,9 +130,10 @@ class Hub:
                 if stream == self._wake_stream:
                     self._wake_position = entries[-1][0]
                     continue
-                told = [Told(int(id.partition(b"-")[0]), fields[b"e"], fields[b"d"]) for id, fields in entries]
+                told = read_entries(entries)
                 for reader in self._readers.get(stream, ()):
-                    reader.give(told)
+                    if reader.position >= read_from[stream]:  # else it joined meanwhile and lacks what came before
+                        reader.give(told)
             if len(self._readers) > _CROWD:
                 await asyncio.sleep(_CROWD_PAUSE_SECONDS)
 
@@ -164,33 +172,67 @@ class OpenObjects:
                 self.step_id = None
 
 
-async def follow(run_id: str, *, after: int = 0) -> AsyncIterator[list[Told]]:
-    """Batches of events behind `after`, up to the event with which the run comes to rest."""
+@dataclass(frozen=True)
+class Goal:
+    """Up to where a reader follows a run.
+
+    A run comes to rest more than once if functions are called: only a resting event at the position `rests_from` or
+    behind it ends the stream. `rested` says that this event has been told already. With `through_action` the reader
+    stays while outputs are awaited, and leaves at the run's end only.
+    """
+
+    rests_from: int = 0
+    rested: bool = False
+    through_action: bool = False
+
+    @classmethod
+    def of(cls, run: Run, *, through_action: bool = False) -> "Goal":
+        """For a reader who comes when the run is like this."""
+        rested = run.status in (TERMINAL if through_action else RESTING)
+        return cls(run.event_position if rested else run.event_position + 1, rested, through_action)
+
+    def is_reached_by(self, entry: Told) -> bool:
+        ending = TERMINAL_EVENTS if self.through_action else RESTING_EVENTS
+        return entry.name in ending and entry.position >= self.rests_from
+
+
+TO_ITS_REST = Goal()
+
+
+async def follow(run_id: str, *, after: int = 0, goal: Goal = Goal()) -> AsyncIterator[list[Told]]:
+    """Batches of events behind `after`, up to the event with which the run comes to rest; empty ones in silences."""
+    if goal.rested and after >= goal.rests_from:
+        return
     here = hub()
     reader = here.join(run_id, after)
     open_objects = OpenObjects()
-    patience = SILENCE_SECONDS
+    patience = SILENCE_AT_REST_SECONDS if goal.rested else SILENCE_SECONDS
+    looked = False
     try:
         while True:
-            batch = await reader.next(patience)
-            if batch:
-                patience = SILENCE_SECONDS
-                for at, entry in enumerate(batch):
-                    open_objects.see(entry)
-                    if entry.name in RESTING_EVENTS:
-                        yield batch[: at + 1]
-                        return
-                yield batch
-                continue
-            ending = await here.database.run(
-                endings.from_rows, run_id, reader.position, open_objects.step_id, open_objects.message_id
-            )
-            if ending is None:  # still at work
-                patience = SILENCE_SECONDS
-            elif patience == SILENCE_SECONDS:  # it may have come to rest this very moment: its events are on their way
-                patience = SECOND_LOOK_SECONDS
-            else:
-                yield ending
-                return
+            batch = await reader.next(min(patience, SECOND_LOOK_SECONDS) if looked else patience)
+            if not batch:
+                ending = await here.database.run(
+                    endings.from_rows, run_id, reader.position, open_objects.step_id, open_objects.message_id
+                )
+                if ending is None:  # still at work
+                    looked = False
+                    yield []
+                    continue
+                if not looked:  # it may have come to rest this very moment: its events are on their way
+                    looked = True
+                    continue
+                if ending.is_final or not goal.through_action:
+                    yield ending.told
+                    return
+                batch = ending.told
+                reader.pass_by(batch)
+            looked = False
+            for at, entry in enumerate(batch):
+                open_objects.see(entry)
+                if goal.is_reached_by(entry):
+                    yield batch[: at + 1]
+                    return
+            yield batch
     finally:
         here.leave(reader)

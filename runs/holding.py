@@ -32,7 +32,7 @@ def lease_end() -> Any:
 
 
 def claim(run_id: str, owner: str) -> tuple[Run, Telling] | None:
-    """Takes a queued run; None if it is not to be had. What a dead attempt left open is closed."""
+    """Takes a queued run; None if it is not to be had. Nothing of it is open: who queued it saw to that."""
     queued = Run.objects.across_tenants().filter(pk=run_id, status=Status.QUEUED, expires_at__gt=Now())
     for run in queued[:1]:
         before = run.event_position
@@ -44,28 +44,12 @@ def claim(run_id: str, owner: str) -> tuple[Run, Telling] | None:
             "attempt": run.attempt + 1,
         }
         try:
-            told = _take(run, taken) if run.attempt == 0 else _take_again(run, taken, before)
+            move(run, Status.IN_PROGRESS, **taken)  # one statement, which needs no transaction around it
         except MovedMeanwhile:
             return None
         run.event_position = before  # the log counts on from here
-        return run, told
+        return run, [run_event(run)]
     return None
-
-
-def _take(run: Run, taken: dict[str, Any]) -> Telling:
-    """A run that nobody has had: one statement, which needs no transaction around it."""
-    move(run, Status.IN_PROGRESS, **taken)
-    return [run_event(run)]
-
-
-def _take_again(run: Run, taken: dict[str, Any], before: int) -> Telling:
-    with transaction.atomic():
-        move(run, Status.IN_PROGRESS, **taken)
-        told = close_open_objects(run, StepStatus.FAILED, last_error=interrupted(), recall=True)
-        told.append(run_event(run))
-        if len(told) > 1:
-            _write_run(run, before + len(told))
-    return told
 
 
 def interrupted() -> dict[str, str]:

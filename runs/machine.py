@@ -44,6 +44,7 @@ HELD = frozenset({S.IN_PROGRESS, S.CANCELLING})  # a worker has it, or had
 RESTING = TERMINAL | {S.REQUIRES_ACTION}  # nobody works on it: streams end here
 
 RESTING_EVENTS = frozenset(f"thread.run.{status.value}".encode() for status in RESTING)
+TERMINAL_EVENTS = frozenset(f"thread.run.{status.value}".encode() for status in TERMINAL)
 
 
 class IllegalMove(Exception):

@@ -15,6 +15,7 @@ from runs.actions import Telling, close_open_objects, move, run_event
 from runs.holding import interrupted
 from runs.machine import ACTIVE, Status
 from runs.models import Run, StepStatus
+from runs.record import Record, untold
 from runs.tasks import enqueue_run
 
 logger = logging.getLogger(__name__)
@@ -56,6 +57,13 @@ def _each(found: QuerySet[Run], treat: Callable[[Run], Telling]) -> None:
             logger.exception("%s could not be taken up.", run_id)
 
 
+def _close(run: Run, how: StepStatus) -> Telling:
+    """Tells what the dead holder wrote and did not tell, and ends what it left open as its readers know it."""
+    record = Record(events.told_of(run.pk))
+    error = interrupted() if how == StepStatus.FAILED else None
+    return [*untold(run, record), *close_open_objects(run, how, last_error=error, contents=record.contents)]
+
+
 def _gap(run: Run, told: Telling) -> int:
     return run.event_position + POSITION_GAP + len(told) + 1
 
@@ -63,10 +71,10 @@ def _gap(run: Run, told: Telling) -> int:
 def _take_from_dead(run: Run) -> Telling:
     """Queues the run again, or fails it when too many workers died with it, or its time is over."""
     if run.expires_at <= timezone.now():
-        told = close_open_objects(run, StepStatus.EXPIRED, recall=True)
+        told = _close(run, StepStatus.EXPIRED)
         move(run, Status.EXPIRED, event_position=_gap(run, told))
     elif run.attempt >= settings.RUN_ATTEMPTS:
-        told = close_open_objects(run, StepStatus.FAILED, last_error=interrupted(), recall=True)
+        told = _close(run, StepStatus.FAILED)
         move(
             run,
             Status.FAILED,
@@ -78,14 +86,14 @@ def _take_from_dead(run: Run) -> Telling:
             },
         )
     else:
-        told = close_open_objects(run, StepStatus.FAILED, last_error=interrupted(), recall=True)
+        told = _close(run, StepStatus.FAILED)
         move(run, Status.QUEUED, event_position=_gap(run, told), queued_at=timezone.now())
     return [*told, run_event(run)]
 
 
 def _end_cancelled(run: Run) -> Telling:
     first = run_event(run)  # its holder died before it could tell
-    told = [first, *close_open_objects(run, StepStatus.CANCELLED, recall=True)]
+    told = [first, *_close(run, StepStatus.CANCELLED)]
     move(run, Status.CANCELLED, event_position=_gap(run, told), cancelled_at=timezone.now())
     return [*told, run_event(run)]
 

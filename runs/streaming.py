@@ -4,28 +4,41 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 
+from django.conf import settings
 from django.http import StreamingHttpResponse
 
 from assistant_site.wire import sse
 from assistant_site.wire.rendering import dumps
 from runs.endings import error_data
-from runs.following import follow
+from runs.following import TO_ITS_REST, Goal, follow
 
 logger = logging.getLogger(__name__)
 
 
-def stream_run(run_id: str, *, after: int = 0) -> StreamingHttpResponse:
-    """Streams what happens to the run behind the position `after`, until it rests. Holds no thread, no connection."""
-    response = StreamingHttpResponse(frames(run_id, after), content_type=sse.CONTENT_TYPE)
-    response.headers["Cache-Control"] = "no-cache"
-    response.headers["X-Accel-Buffering"] = "no"  # nginx would collect the events otherwise
-    return response
+class RunStream(StreamingHttpResponse):
+    """Streams what happens to the run behind the position `after`, until it rests. Holds no thread, no connection.
+
+    With `keep_alive` silences are filled with comments; some clients of OpenAI's own endpoints take those for errors.
+    """
+
+    def __init__(
+        self, run_id: str, *, after: int = 0, goal: Goal = TO_ITS_REST, keep_alive: bool | None = None
+    ) -> None:
+        alive = settings.STREAM_KEEP_ALIVE if keep_alive is None else keep_alive
+        super().__init__(frames(run_id, after, goal, alive), content_type=sse.CONTENT_TYPE)
+        self.run_id = run_id
+        self.after = after
+        self.headers["Cache-Control"] = "no-cache"
+        self.headers["X-Accel-Buffering"] = "no"  # nginx would collect the events otherwise
 
 
-async def frames(run_id: str, after: int) -> AsyncIterator[bytes]:
+async def frames(run_id: str, after: int, goal: Goal, keep_alive: bool) -> AsyncIterator[bytes]:
     try:
-        async for batch in follow(run_id, after=after):
-            yield b"".join([sse.frame(entry.name, entry.data, entry.position) for entry in batch])
+        async for batch in follow(run_id, after=after, goal=goal):
+            if batch:
+                yield b"".join([sse.frame(entry.name, entry.data, entry.position) for entry in batch])
+            elif keep_alive:
+                yield sse.KEEP_ALIVE
     except asyncio.CancelledError:
         raise
     except Exception:  # the status line is out: all that is left is to tell it in the stream

@@ -1,6 +1,7 @@
 """Frames of server-sent events, as the published clients take them apart: line feeds only, `event: ` first."""
 
 CONTENT_TYPE = "text/event-stream; charset=utf-8"
+KEEP_ALIVE = b": keep-alive\n\n"  # a comment, which readers of event streams skip
 DONE = b"event: done\ndata: [DONE]\n\n"
 
 

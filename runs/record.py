@@ -1,0 +1,149 @@
+"""What a run's event stream has told so far, against what its rows hold.
+
+A worker writes to the database first and tells afterwards. One that died may have left rows that nobody was told of,
+and text in the stream that is in no row. Who takes its run up, or tells its end, makes both agree.
+"""
+
+from typing import Any
+
+import orjson
+
+from runs.actions import Telling
+from runs.events import Told
+from runs.models import Run, RunStep, StepStatus
+from runs.serializers import RunStepObjectSerializer
+from threads.models import Message, MessageStatus
+from threads.serializers import MessageObjectSerializer
+
+Part = dict[str, Any]
+
+
+class Record:
+    """The steps and messages that the stream has begun and ended, and the text it has told of them."""
+
+    def __init__(self, entries: list[Told]) -> None:
+        # A stream that lacks its beginning was lost with Valkey's data: what it does not tell may have been told.
+        self.is_whole = bool(entries) and entries[0].name in (b"thread.created", b"thread.run.created")
+        self.position = entries[-1].position if entries else 0
+        self.begun: set[str] = set()
+        self.ended: set[str] = set()
+        self.contents: dict[str, list[Part]] = {}
+        self.calls: dict[str, list[Part]] = {}
+        for entry in entries:
+            self._take(entry.name.decode(), orjson.loads(entry.data))
+
+    def _take(self, name: str, data: Part) -> None:
+        if name in ("thread.run.step.created", "thread.message.created"):
+            self.begun.add(data["id"])
+        elif name == "thread.message.delta":
+            fold(self.contents.setdefault(data["id"], []), data["delta"]["content"])
+        elif name == "thread.run.step.delta":
+            fold(self.calls.setdefault(data["id"], []), data["delta"]["step_details"]["tool_calls"])
+        elif name.startswith(("thread.run.step.", "thread.message.")) and not name.endswith(".in_progress"):
+            self.ended.add(data["id"])
+
+
+def fold(whole: list[Part], pieces: list[Part]) -> None:
+    """Adds a delta's entries to what was told before: texts grow, all else is set; entries are in their order."""
+    for piece in pieces:
+        while len(whole) <= piece["index"]:
+            whole.append({})
+        grow(whole[piece["index"]], {key: value for key, value in piece.items() if key != "index"})
+
+
+def grow(value: Part, piece: Part) -> None:
+    for key, more in piece.items():
+        known = value.get(key)
+        if isinstance(more, dict):
+            grow(value.setdefault(key, {}), more)
+        elif isinstance(known, str) and isinstance(more, str) and key != "type":
+            value[key] = known + more
+        else:
+            value[key] = more
+
+
+def untold(run: Run, record: Record) -> Telling:
+    """The events of what the run's steps and messages hold and its stream does not tell; none if that is not whole."""
+    told: Telling = []
+    if not record.is_whole:
+        return told
+    for step in RunStep.objects.across_tenants().filter(run=run).order_by("pk"):
+        if step.pk in record.ended:
+            continue
+        if step.pk not in record.begun:
+            beginning = RunStepObjectSerializer.of(as_begun(step))
+            told += [("thread.run.step.created", beginning), ("thread.run.step.in_progress", beginning)]
+        if step.type == "message_creation":
+            message_id = step.step_details["message_creation"]["message_id"]
+            told += untold_of_message(Message.objects.across_tenants().get(pk=message_id), record)
+        elif calls := rest_of_calls(step.step_details["tool_calls"], record.calls.get(step.pk, [])):
+            details = {"type": "tool_calls", "tool_calls": calls}
+            delta = {"id": step.pk, "object": "thread.run.step.delta", "delta": {"step_details": details}}
+            told.append(("thread.run.step.delta", delta))
+        if step.status != StepStatus.IN_PROGRESS:
+            told.append((f"thread.run.step.{step.status}", RunStepObjectSerializer.of(step)))
+    return told
+
+
+def untold_of_message(message: Message, record: Record) -> Telling:
+    told: Telling = []
+    if message.pk not in record.begun:
+        beginning = MessageObjectSerializer.of(as_begun(message))
+        told += [("thread.message.created", beginning), ("thread.message.in_progress", beginning)]
+    if message.status == MessageStatus.IN_PROGRESS or message.pk in record.ended:
+        return told
+    rest = rest_of_content(message.content, record.contents.get(message.pk, []))
+    if rest:
+        delta = {"id": message.pk, "object": "thread.message.delta", "delta": {"content": rest}}
+        told.append(("thread.message.delta", delta))
+    told.append((f"thread.message.{message.status}", MessageObjectSerializer.of(message)))
+    return told
+
+
+def rest_of_content(content: list[Part], known: list[Part]) -> list[Part]:
+    """The part of a message's texts that was not told, as the entries of a delta."""
+    rest: list[Part] = []
+    for index, part in enumerate(content):
+        before: Part = known[index] if index < len(known) else {}
+        if part["type"] == "text":
+            text = rest_of(part["text"]["value"], before.get("text", {}).get("value", ""))
+            if text:
+                piece = {"value": text} if before else {"value": text, "annotations": []}
+                rest.append({"index": index, "type": "text", "text": piece})
+        elif part["type"] == "refusal" and (text := rest_of(part["refusal"], before.get("refusal", ""))):
+            rest.append({"index": index, "type": "refusal", "refusal": text})
+    return rest
+
+
+def rest_of_calls(calls: list[Part], known: list[Part]) -> list[Part]:
+    """The part of a step's function calls that was not told, as the entries of a delta."""
+    rest: list[Part] = []
+    for index, call in enumerate(calls):
+        if call["type"] != "function":
+            continue
+        if index >= len(known):
+            rest.append({"index": index, **call, "function": {**call["function"], "output": None}})
+            continue
+        text = rest_of(call["function"]["arguments"], known[index]["function"]["arguments"])
+        if text:
+            rest.append({"index": index, "type": "function", "function": {"arguments": text}})
+    return rest
+
+
+def rest_of(text: str, known: str) -> str:
+    return text[len(known) :] if text.startswith(known) else ""
+
+
+def as_begun(row: Any) -> Any:
+    """A step or message as it was when it began."""
+    begun = type(row)(**{field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields})
+    begun.status = "in_progress"
+    for name in ("completed_at", "failed_at", "cancelled_at", "expired_at", "incomplete_at", "incomplete_reason"):
+        if hasattr(begun, name):
+            setattr(begun, name, None)
+    if isinstance(begun, Message):
+        begun.content = []
+    elif begun.type == "tool_calls":
+        begun.step_details = {"type": "tool_calls", "tool_calls": []}
+        begun.last_error = None
+    return begun

@@ -1,0 +1,134 @@
+"""What the ticker makes of a run whose worker died between its writes and their telling."""
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.utils import timezone
+
+from assistant_site import valkey
+from assistant_site.tests.callers import Event, LocalCaller
+from runs import events, holding, recovery
+from runs.actions import Telling
+from runs.models import Run
+from runs.tests.folding import Folded, shape
+from threads.models import Message
+
+
+class DyingWorker:
+    """A holder that writes like a worker and tells only what the test lets it tell."""
+
+    def __init__(self, alice: LocalCaller) -> None:
+        self.alice = alice
+        self.thread = alice.thread("Hello")
+        made = alice.post(f"threads/{self.thread}/runs", {"assistant_id": alice.assistant()})
+        claimed = holding.claim(made["id"], "somebody")
+        assert claimed is not None
+        self.run, told = claimed
+        self.position = self.run.event_position
+        self.tell(told)
+
+    def tell(self, told: Telling, *, aloud: bool = True) -> None:
+        if aloud:
+            events.append(self.run.pk, self.position, told, wait=False)
+        self.position += len(told)
+
+    def tell_text(self, message: Message, *pieces: str) -> None:
+        for at, piece in enumerate(pieces):
+            part: dict[str, Any] = {"value": piece} | ({} if at else {"annotations": []})
+            content = [{"index": 0, "type": "text", "text": part}]
+            data = {"id": message.pk, "object": "thread.message.delta", "delta": {"content": content}}
+            self.tell([("thread.message.delta", data)])
+
+    def die(self) -> Run:
+        """Its lease ends, and a ticker looks."""
+        runs = Run.objects.of(self.alice.tenant).filter(pk=self.run.pk)
+        runs.update(lease_until=timezone.now() - timedelta(seconds=1))
+        recovery.tick()
+        run: Run = runs.get()
+        return run
+
+    def told(self) -> list[Event]:
+        """What a reader from the start has got, as if the stream ended here."""
+        told = [Event(t.name.decode(), json.loads(t.data), t.position) for t in events.told_of(self.run.pk)]
+        return [*told, Event("done", None)]
+
+
+@pytest.fixture
+def worker(alice: LocalCaller) -> DyingWorker:
+    return DyingWorker(alice)
+
+
+def test_a_message_that_nobody_was_told_of(worker: DyingWorker) -> None:
+    _, message, told = holding.open_message(worker.run, worker.position, 1)
+    worker.tell(told, aloud=False)
+    assert worker.die().status == "queued"
+    assert shape(worker.told())[3:-1] == [
+        "run.step.created", "run.step.in_progress", "message.created", "message.in_progress",
+        "message.incomplete", "run.step.failed", "run.queued",
+    ]  # fmt: skip
+    Folded(worker.told())
+    message.refresh_from_db()
+    assert (message.status, message.content) == ("incomplete", [])
+
+
+def test_a_message_keeps_what_readers_know_of_it(worker: DyingWorker) -> None:
+    _, message, told = holding.open_message(worker.run, worker.position, 1)
+    worker.tell(told)
+    worker.tell_text(message, "Half ", "a text")
+    worker.die()
+    folded = Folded(worker.told())
+    message.refresh_from_db()
+    assert message.text == "Half a text"
+    assert folded.messages[message.pk]["content"] == message.content
+
+
+def test_a_message_whose_end_nobody_was_told_of(worker: DyingWorker) -> None:
+    """It was complete, and stays so; readers get the rest of its text."""
+    step, message, told = holding.open_message(worker.run, worker.position, 1)
+    worker.tell(told)
+    worker.tell_text(message, "Half ")
+    content = [{"type": "text", "text": {"value": "Half a text", "annotations": []}}]
+    holding.close_message(worker.run, worker.position + 1, step, message, content, {})
+    worker.die()
+    assert shape(worker.told())[-5:] == [
+        "message.delta", "message.completed", "run.step.completed", "run.queued", "done",
+    ]  # fmt: skip
+    assert Folded(worker.told()).messages[message.pk]["content"] == content
+
+
+def test_calls_that_were_answered_and_not_told(worker: DyingWorker) -> None:
+    step, told = holding.open_calls(worker.run, worker.position, 1)
+    worker.tell(told)
+    calls = [{"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}', "output": "no"}}]
+    holding.complete_calls(worker.run, worker.position, step, calls, {}, 1)
+    worker.die()
+    folded = Folded(worker.told())
+    assert folded.steps[step.pk]["status"] == "completed"
+    assert folded.steps[step.pk]["step_details"]["tool_calls"] == calls
+    assert "run.step.delta" in shape(worker.told())
+
+
+def test_of_a_stream_that_was_lost_nothing_is_told_twice(worker: DyingWorker) -> None:
+    step, message, told = holding.open_message(worker.run, worker.position, 1)
+    worker.tell(told)
+    holding.close_message(worker.run, worker.position, step, message, [], {})
+    valkey.blocking().delete(events.key(worker.run.pk))
+    worker.die()
+    assert shape(worker.told()) == ["run.queued", "done"]
+
+
+def test_the_third_death_fails_the_run(worker: DyingWorker) -> None:
+    for _ in range(2):
+        assert worker.die().status == "queued"
+        claimed = holding.claim(worker.run.pk, "another")
+        assert claimed is not None
+        worker.run = claimed[0]
+    failed = worker.die()
+    assert failed.status == "failed"
+    assert failed.last_error == {
+        "code": "server_error",
+        "message": "The run was interrupted 3 times and is not tried again.",
+    }
+    assert worker.alice.post(f"threads/{worker.thread}/messages", {"role": "user", "content": "x"}).status == 200
