@@ -7,20 +7,23 @@ connection. A streaming answer leaves its thread (and so its connection) before 
 
 import asyncio
 import contextlib
+import io
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import IO, Any
+from functools import partial
+from typing import IO, Any, ParamSpec, TypeVar
 
 from django.conf import settings
 from django.core import signals
 from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIHandler, get_script_prefix
-from django.http import HttpResponse, StreamingHttpResponse
+from django.http import StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import set_script_prefix
 
 from assistant_site.wire import rest
+from assistant_site.wire.late import AskAgain, LateResponse, Patience
 
 logger = logging.getLogger(__name__)
 
@@ -29,12 +32,13 @@ Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 
-class LateResponse(HttpResponse):
-    """An answer that has to be waited for, such as an upstream's: `make` runs in the event loop and holds no thread."""
+P = ParamSpec("P")
+T = TypeVar("T")
 
-    def __init__(self, make: Callable[[], Awaitable[HttpResponseBase]]) -> None:
-        super().__init__()
-        self.make = make
+
+def is_finished(response: HttpResponseBase) -> bool:
+    """Whether the answer can go out as it is."""
+    return not response.streaming and not isinstance(response, LateResponse | AskAgain)
 
 
 class BodyTooLarge(Exception):
@@ -55,15 +59,14 @@ class Handler(ASGIHandler):
         except BodyTooLarge:
             await self.send_response(rest.error_response(rest.too_large()), send)
             return
-        loop = asyncio.get_running_loop()
-        response = await loop.run_in_executor(self.threads, self.respond, scope, body)
-        if not response.streaming and not isinstance(response, LateResponse):
+        response = await self.in_a_thread(self.respond, scope, body)
+        if is_finished(response):
             await self.send_response(response, send)
             return
-        try:
-            await self.send_while_connected(response, receive, send)
-        finally:
-            await loop.run_in_executor(self.threads, response.close)
+        await self.while_connected(self.send_late(response, scope, send), receive)
+
+    async def in_a_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self.threads, partial(function, *args, **kwargs))
 
     def respond(self, scope: Scope, body: IO[bytes]) -> Any:
         """The whole synchronous life of a request; a finished answer has been closed."""
@@ -72,23 +75,44 @@ class Handler(ASGIHandler):
         request, refused = self.create_request(scope, body)
         response: Any = refused if request is None else self.get_response(request)
         response._handler_class = self.__class__
-        if not response.streaming and not isinstance(response, LateResponse):
+        if isinstance(response, AskAgain) and request is not None:
+            response.body = request.body  # its file has been read and closed
+        if is_finished(response):
             response.close()  # sends request_finished, which gives broken connections up
             body.close()
         return response
 
-    async def send_while_connected(self, response: HttpResponseBase, receive: Receive, send: Send) -> None:
-        """Sends a streamed or late answer; a client that leaves ends it at once."""
-        sending = asyncio.create_task(self.send_late(response, send))
+    async def while_connected(self, work: Coroutine[Any, Any, None], receive: Receive) -> None:
+        """Works on a streamed or late answer; a client that leaves ends it at once."""
+        working = asyncio.create_task(work)
         leaving = asyncio.create_task(self.listen_for_disconnect(receive))
-        await asyncio.wait((sending, leaving), return_when=asyncio.FIRST_COMPLETED)
-        for task in (leaving, sending):
+        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+        for task in (leaving, working):
             if not task.done():
                 task.cancel()
             with contextlib.suppress(asyncio.CancelledError, RequestAborted):
                 await task
 
-    async def send_late(self, response: Any, send: Send) -> None:
+    async def send_late(self, response: Any, scope: Scope, send: Send) -> None:
+        try:
+            if isinstance(response, AskAgain):
+                response = await self.asked_again(response, scope)
+            await self.send_made(response, send)
+        finally:
+            await self.in_a_thread(response.close)
+
+    async def asked_again(self, response: Any, scope: Scope) -> Any:
+        """The answer that a request gets after it has waited, maybe more than once."""
+        patience: Patience = response.patience
+        try:
+            while isinstance(response, AskAgain):
+                await response.patience.wait()
+                response = await self.in_a_thread(self.respond, scope, io.BytesIO(response.body))
+        finally:
+            await patience.leave()
+        return response
+
+    async def send_made(self, response: Any, send: Send) -> None:
         if isinstance(response, LateResponse):
             made: Any = await response.make()
             for name, value in response.items():  # what the middleware added

@@ -21,10 +21,10 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 
-from assistant_site.handler import LateResponse
 from assistant_site.llm.chat import Endpoint
 from assistant_site.llm.errors import ProviderError, error_in, judge, shown_to_tenant
 from assistant_site.wire import errors, rest
+from assistant_site.wire.late import LateResponse
 from assistant_site.wire.rest import WireView
 from tenants import providers
 from tenants.encryption import Undecryptable

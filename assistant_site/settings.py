@@ -108,6 +108,7 @@ WORKER_PROCESSES = env.number("WORKER_PROCESSES", default=1, low=1, high=64)
 # How long a worker that is stopped lets its runs go on before it hands them back.
 WORKER_DRAIN_SECONDS = env.number("WORKER_DRAIN_SECONDS", default=5, low=0, high=600)
 WORKER_DATABASE_THREADS = env.number("WORKER_DATABASE_THREADS", default=8, low=1, high=128)
+WHEN_BUSY_SECONDS = env.number("WHEN_BUSY_SECONDS", default=RUN_SECONDS, low=1)
 POLL_AFTER_MS = env.number("POLL_AFTER_MS", default=250, low=1)
 STREAM_KEEP_ALIVE = env.flag("STREAM_KEEP_ALIVE", default=False)
 STREAM_KEPT_SECONDS = env.number("STREAM_KEPT_SECONDS", default=900, low=1)
@@ -149,6 +150,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "assistant_site.idempotency.IdempotencyMiddleware",
 ]
 TEMPLATES = [
     {

@@ -3,7 +3,9 @@
 `move` is the only code that changes `Run.status`.
 """
 
+import contextlib
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -12,8 +14,9 @@ from django.db.models import F
 from django.utils import timezone
 
 from assistant_site import valkey
+from assistant_site.db.afterwards import once_committed
 from assistant_site.wire import grammar
-from assistant_site.wire.errors import InvalidRequest
+from assistant_site.wire.errors import InvalidRequest, NotFound
 from assistants.models import Assistant
 from runs import events, machine
 from runs.machine import Status
@@ -145,7 +148,8 @@ def start_run(*, tenant: Tenant, thread_id: str, body: dict[str, Any]) -> Run:
 def refuse_run(thread: Thread, added: int) -> None:
     """Says why this thread takes no run; returns if it does by now, because its run has just ended."""
     if thread.active_run_id:
-        raise InvalidRequest(f"Thread {thread.pk} already has an active run {thread.active_run_id}.")
+        message = f"Thread {thread.pk} already has an active run {thread.active_run_id}."
+        raise thread_actions.ThreadBusy(message, thread)
     thread_actions.refuse_if_full(thread, added)
 
 
@@ -180,8 +184,18 @@ def insert(run: Run, *, told_before: int) -> None:
 def announce(run: Run, first: Telling) -> None:
     """Tells of a committed new run and asks for a worker."""
     told = RunObjectSerializer.of(run)
-    events.append(run.pk, 0, [*first, ("thread.run.created", told), ("thread.run.queued", told)])
-    enqueue_run(run.pk)
+    tell(run, 0, [*first, ("thread.run.created", told), ("thread.run.queued", told)])
+
+
+def tell(run: Run, after: int, told: Telling) -> None:
+    """Appends the events of a move that is committed, and asks for a worker if the run was queued."""
+
+    def now() -> None:
+        events.append(run.pk, after, told)
+        if run.status == Status.QUEUED:
+            enqueue_run(run.pk)
+
+    once_committed(now)
 
 
 # --- Cancelling ------------------------------------------------------------------------------------------------------
@@ -208,10 +222,16 @@ def cancel_run(*, tenant: Tenant, thread_id: str, run_id: str) -> dict[str, Any]
         except MovedMeanwhile:
             continue
         if held:
-            valkey.tell_workers_to_stop(run.pk)
+            once_committed(partial(valkey.tell_workers_to_stop, run.pk))
         else:
-            events.append(run.pk, before, told)
+            tell(run, before, told)
         return answer
+
+
+def interrupt_run(tenant: Tenant, thread_id: str, run_id: str) -> None:
+    """Cancels the run for somebody who wants its thread; it may be ending already."""
+    with contextlib.suppress(InvalidRequest, NotFound):
+        cancel_run(tenant=tenant, thread_id=thread_id, run_id=run_id)
 
 
 _ENDED_AT = {
@@ -296,9 +316,7 @@ def submit_tool_outputs(
         step.save(update_fields=["status", "completed_at", "step_details"])
         before = run.event_position
         move(run, Status.QUEUED, events_told=2, required_action=None, queued_at=timezone.now(), attempt=0)
-    told: Telling = [("thread.run.step.completed", RunStepObjectSerializer.of(step)), run_event(run)]
-    events.append(run.pk, before, told)
-    enqueue_run(run.pk)
+    tell(run, before, [("thread.run.step.completed", RunStepObjectSerializer.of(step)), run_event(run)])
     return run, before
 
 

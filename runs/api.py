@@ -27,6 +27,8 @@ from runs.serializers import (
     SubmitToolOutputsRunRequestSerializer,
 )
 from runs.streaming import RunStream
+from threads import waiting
+from threads.actions import ThreadBusy
 from threads.models import Thread
 
 _INCLUDE = OpenApiParameter("include[]", str, many=True, enum=list(INCLUDABLE))
@@ -72,7 +74,10 @@ class RunListView(WireView):
     def post(self, request: Request, thread_id: str) -> HttpResponseBase:
         body = self.parse(CreateRunRequestSerializer)
         body["include"] = include_of(request)
-        run = actions.start_run(tenant=self.tenant, thread_id=thread_id, body=body)
+        try:
+            run = actions.start_run(tenant=self.tenant, thread_id=thread_id, body=body)
+        except ThreadBusy as busy:
+            return waiting.when_busy(request, self.tenant, busy)
         return RunStream(run.pk) if body["stream"] else answer(run)
 
 

@@ -18,9 +18,11 @@ class RunsConfig(AppConfig):
         from django_q.signals import post_spawn
 
         import runs.workers  # noqa: F401 before any fork: its processes share what it makes
-        from runs.actions import runs_of_thread
+        from runs.actions import interrupt_run, runs_of_thread
         from threads.actions import LOCKED_BEFORE_A_THREAD
+        from threads.waiting import INTERRUPT
 
-        # A worker looks for runs of dead workers from its first moment, not from its first task.
         LOCKED_BEFORE_A_THREAD.append(runs_of_thread)
+        INTERRUPT.append(interrupt_run)
+        # A worker looks for runs of dead workers from its first moment, not from its first task.
         post_spawn.connect(start_engine, dispatch_uid="runs.start_engine")

@@ -17,7 +17,7 @@ import redis.asyncio
 from django.conf import settings
 
 from assistant_site import valkey
-from assistant_site.db.threads import DatabaseThreads
+from assistant_site.db import threads
 from runs import endings
 from runs.events import Told, key, read_entries
 from runs.machine import RESTING, RESTING_EVENTS, TERMINAL, TERMINAL_EVENTS
@@ -69,7 +69,7 @@ class Hub:
     """Reads the streams of all readers of this event loop with one connection."""
 
     def __init__(self) -> None:
-        self.database = DatabaseThreads(2)
+        self.database = threads.of_this_loop()
         self._readers: dict[bytes, set[Reader]] = {}
         self._wake_stream = f"wake:{uuid.uuid4().hex}".encode()
         self._wake_position = b"0-0"

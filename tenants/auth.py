@@ -1,6 +1,7 @@
 """Bearer authentication: `Authorization: Bearer <token>`, as OpenAI's clients send their key."""
 
 import time
+from collections.abc import Mapping
 from datetime import timedelta
 
 from django.db.models import Q
@@ -56,6 +57,15 @@ def _row(digest: str) -> ApiToken | None:
     return token
 
 
+def bearer_of(headers: Mapping[str, str]) -> str:
+    """The token in the `Authorization` header; `Unauthorized` if there is none."""
+    scheme, _, value = headers.get("Authorization", "").strip().partition(" ")
+    value = value.strip()
+    if scheme.lower() != "bearer" or not value:
+        raise _not_given()
+    return value
+
+
 def token_of(value: str) -> ApiToken:
     """The usable token with this value, its tenant fetched with it; `Unauthorized` if there is none."""
     if not tokens.is_well_formed(value):
@@ -79,11 +89,7 @@ def note_use(token: ApiToken) -> None:
 
 class BearerAuthentication(BaseAuthentication):
     def authenticate(self, request: Request) -> tuple[Tenant, ApiToken]:
-        scheme, _, value = request.headers.get("Authorization", "").strip().partition(" ")
-        value = value.strip()
-        if scheme.lower() != "bearer" or not value:
-            raise _not_given()
-        token = token_of(value)
+        token = token_of(bearer_of(request.headers))
         note_use(token)
         return token.tenant, token
 

@@ -1,5 +1,6 @@
 """Tenants, their API tokens and their model providers; the base of every model that belongs to a tenant."""
 
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from django.core.validators import RegexValidator
@@ -13,6 +14,14 @@ from tenants import encryption
 M = TypeVar("M", bound="TenantModel")
 
 
+class WhenBusy(models.TextChoices):
+    """What is done with a message or run for a thread whose run is not at its end."""
+
+    REJECT = "reject", "reject: the documented error, as OpenAI"
+    QUEUE = "queue", "queue: wait until the run has ended"
+    INTERRUPT = "interrupt", "interrupt: cancel the run, then go on"
+
+
 class Tenant(models.Model):
     """A customer of this installation: sees nothing but its own objects."""
 
@@ -20,6 +29,12 @@ class Tenant(models.Model):
     name = models.CharField(max_length=200, unique=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     suspended_at = models.DateTimeField(null=True, blank=True, help_text="Set: every request is refused.")
+    when_busy = models.CharField(
+        max_length=16,
+        choices=WhenBusy.choices,
+        default=WhenBusy.REJECT,
+        help_text="For messages and runs on a busy thread, unless the request says X-Holdfast-When-Busy.",
+    )
 
     def __str__(self) -> str:
         return self.name
@@ -154,3 +169,39 @@ class TenantModel(models.Model):
             raise NotFound.of(self.wire_noun, self.pk)
         for name, value in values.items():
             setattr(self, name, value)
+
+
+class KeptAnswer(TenantModel):
+    """The answer to a request with an `Idempotency-Key`, for its repetitions. A stream is kept as its run's id."""
+
+    KEPT = timedelta(hours=24)
+
+    key = models.CharField(max_length=255)
+    digest = models.CharField(max_length=64)
+    created_at = models.DateTimeField(default=timezone.now)
+    status = models.IntegerField(default=0)
+    headers = models.JSONField(default=dict)
+    body = models.BinaryField(default=bytes)
+    run_id = models.CharField(max_length=64, default="", blank=True)
+    after = models.BigIntegerField(default=0)
+
+    class Meta(TenantModel.Meta):
+        constraints = [models.UniqueConstraint(fields=["tenant", "key"], name="one_answer_per_key")]
+        indexes = [models.Index(fields=["created_at"], name="kept_answers_by_age")]
+
+    def __str__(self) -> str:
+        return f"{self.key} of {self.tenant_id}"
+
+    @classmethod
+    def reserve(cls, tenant: Tenant, key: str, digest: str) -> tuple["KeptAnswer", bool]:
+        """The tenant's answer under this key, and whether it is new and to be filled.
+
+        Waits while another transaction has just made it. One that is too old counts as none.
+        """
+        cls.objects.of(tenant).filter(key=key, created_at__lt=timezone.now() - cls.KEPT).delete()
+        return cls.objects.across_tenants().get_or_create(tenant=tenant, key=key, defaults={"digest": digest})
+
+    @classmethod
+    def forget_old(cls) -> int:
+        """Deletes what is too old to count; returns how many."""
+        return cls.objects.across_tenants().filter(created_at__lt=timezone.now() - cls.KEPT).delete()[0]

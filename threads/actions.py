@@ -132,10 +132,19 @@ def delete_message(*, tenant: Tenant, thread_id: str, message_id: str) -> None:
         Thread.objects.of(tenant).filter(pk=thread_id).update(message_count=F("message_count") - 1)
 
 
+class ThreadBusy(InvalidRequest):
+    """A run holds the thread."""
+
+    def __init__(self, message: str, thread: Thread) -> None:
+        super().__init__(message)
+        self.thread_id = str(thread.id)
+        self.run_id = str(thread.active_run_id)
+
+
 def refuse_message(thread: Thread) -> None:
     """Says why this thread takes no message; returns if it does by now, because its run has just ended."""
     if thread.active_run_id:
-        raise InvalidRequest(f"Can't add messages to {thread.id} while a run {thread.active_run_id} is active.")
+        raise ThreadBusy(f"Can't add messages to {thread.id} while a run {thread.active_run_id} is active.", thread)
     refuse_if_full(thread, 1)
 
 

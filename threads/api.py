@@ -1,5 +1,6 @@
 """`/threads` and `/threads/{id}/messages`."""
 
+from django.http.response import HttpResponseBase
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -8,7 +9,7 @@ from assistant_site import valkey
 from assistant_site.wire.lists import PageQuery, page, single
 from assistant_site.wire.pages import DeletedSerializer, list_of, page_parameters
 from assistant_site.wire.rest import WireView
-from threads import actions
+from threads import actions, waiting
 from threads.models import Message, Thread
 from threads.serializers import (
     CreateMessageRequestSerializer,
@@ -83,9 +84,12 @@ class MessageListView(WireView):
         return Response(page(messages, query, MessageObjectSerializer.of))
 
     @extend_schema(request=CreateMessageRequestSerializer, responses=MessageObjectSerializer)
-    def post(self, request: Request, thread_id: str) -> Response:
+    def post(self, request: Request, thread_id: str) -> HttpResponseBase:
         draft = self.parse(CreateMessageRequestSerializer)
-        message = actions.add_message(tenant=self.tenant, thread_id=thread_id, message=draft)
+        try:
+            message = actions.add_message(tenant=self.tenant, thread_id=thread_id, message=draft)
+        except actions.ThreadBusy as busy:
+            return waiting.when_busy(request, self.tenant, busy)
         return Response(MessageObjectSerializer.of(message))
 
 

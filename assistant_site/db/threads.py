@@ -4,6 +4,7 @@ Each thread keeps its own connection, so the number of threads is the number of 
 """
 
 import asyncio
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
@@ -32,3 +33,15 @@ class DatabaseThreads:
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+_LOOPS_OWN = 2
+_of_loops: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, DatabaseThreads]" = weakref.WeakKeyDictionary()
+
+
+def of_this_loop() -> DatabaseThreads:
+    """A few threads that all asynchronous code of the running event loop shares, for now and then a small question."""
+    loop = asyncio.get_running_loop()
+    if loop not in _of_loops:
+        _of_loops[loop] = DatabaseThreads(_LOOPS_OWN)
+    return _of_loops[loop]

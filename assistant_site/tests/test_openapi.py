@@ -12,7 +12,7 @@ from drf_spectacular.validation import validate_schema
 from assistant_site.tests import official
 from assistant_site.tests.test_tenancy import routes
 
-EXTENSIONS = {"listThreads"}  # ours, not OpenAI's
+EXTENSIONS = {"listThreads", "streamRunEvents"}  # ours, not OpenAI's
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,97 @@
+"""`Idempotency-Key` on a POST: the same key and body get the stored answer, so a repeated request makes no twin.
+
+The answer is kept in the same transaction as what the request made. A second request with the key waits at the unique
+index until the first has committed, or has come to nothing; a process that dies in between leaves neither. Only what
+succeeded is kept: a refusal made nothing, and may be asked for again. Keys belong to a tenant and hold for 24 hours.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable
+
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+
+from assistant_site.db.afterwards import one_transaction
+from assistant_site.wire import rest
+from assistant_site.wire.errors import InvalidRequest, WireError
+from assistant_site.wire.late import AskAgain, LateResponse
+from runs.streaming import RunStream
+from tenants import auth
+from tenants.models import KeptAnswer, Tenant
+
+HEADER = "Idempotency-Key"
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_KEPT_HEADERS = ("openai-poll-after-ms", "openai-organization")
+
+
+class IdempotencyMiddleware:
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        key = request.headers.get(HEADER)
+        if key is None or request.method != "POST" or not re.match(r"/(api/)?v1/", request.path):
+            return self.get_response(request)
+        try:
+            if not _KEY.fullmatch(key):
+                raise InvalidRequest(
+                    f"Invalid '{HEADER}': it must have 1 to 255 visible ASCII characters.",
+                    code="invalid_value",
+                    param=HEADER,
+                )
+            tenant = auth.token_of(auth.bearer_of(request.headers)).tenant
+            digest = digest_of(request)
+        except WireError as error:
+            return rest.error_response(error)
+        with one_transaction():
+            return self.answer_once(request, tenant, key, digest)
+
+    def answer_once(self, request: HttpRequest, tenant: Tenant, key: str, digest: str) -> HttpResponseBase:
+        kept, is_new = KeptAnswer.reserve(tenant, key, digest)
+        if not is_new:
+            return again(kept, digest)
+        response = self.get_response(request)
+        if not 200 <= response.status_code < 300 or isinstance(response, LateResponse | AskAgain):
+            transaction.set_rollback(True)
+            return response
+        if isinstance(response, RunStream):
+            kept.run_id, kept.after = response.run_id, response.after
+        elif isinstance(response, HttpResponse):
+            kept.body = response.content
+        kept.status = response.status_code
+        kept.headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
+        kept.save()
+        return response
+
+
+def digest_of(request: HttpRequest) -> str:
+    """What must be the same for a request to be the same: address and body."""
+    path = request.path.removeprefix("/api")
+    try:
+        body = request.body
+    except Exception:  # the view tells in the documented words what is wrong with it
+        body = b""
+    asked = b"\n".join([path.encode(), request.META.get("QUERY_STRING", "").encode(), body])
+    return hashlib.sha256(asked).hexdigest()
+
+
+def again(kept: KeptAnswer, digest: str) -> HttpResponseBase:
+    """The stored answer; a stream is told from its beginning."""
+    if kept.digest != digest:
+        error = InvalidRequest(
+            f"The {HEADER} '{kept.key}' was already used with another request. Use a new key for a new request.",
+            code="idempotency_key_in_use",
+            param=HEADER,
+        )
+        return rest.error_response(error)
+    response: HttpResponseBase
+    if kept.run_id:
+        response = RunStream(kept.run_id, after=kept.after)
+    else:
+        response = HttpResponse(bytes(kept.body), content_type="application/json", status=kept.status)
+    for name, value in kept.headers.items():
+        response.headers[name] = value
+    response.headers["Idempotent-Replayed"] = "true"
+    return response

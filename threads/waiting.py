@@ -1,0 +1,123 @@
+"""What is done about a busy thread: refuse, wait until it is free, or end its run (an extension, off unless asked for).
+
+`X-Holdfast-When-Busy` says it for a request that adds a message or a run; else the tenant's setting counts. Waiting
+requests hold no thread and no connection of the server, and are let in in the order in which they came.
+"""
+
+import asyncio
+import logging
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from django.conf import settings
+from rest_framework.request import Request
+
+from assistant_site import valkey
+from assistant_site.db import threads as database
+from assistant_site.wire.errors import InvalidRequest
+from assistant_site.wire.late import AskAgain
+from tenants.models import Tenant, WhenBusy
+from threads.actions import ThreadBusy
+from threads.models import Thread
+
+logger = logging.getLogger(__name__)
+
+HEADER = "X-Holdfast-When-Busy"
+
+# How a run is ended, by whoever knows runs: functions of the tenant, the thread's id and the run's.
+INTERRUPT: list[Callable[[Tenant, str, str], None]] = []
+
+_SCOPE_KEY = "holdfast.ticket"
+_FORGOTTEN_SECONDS = 5  # a ticket that was not shown for so long has no owner any more
+_FIRST_LOOK_SECONDS = 0.05
+_LONGEST_PAUSE_SECONDS = 0.5
+
+# Draws or shows a ticket; returns the one whose turn it is. Keys: tickets by arrival, tickets by when last shown.
+_SHOW = """
+local time = redis.call('TIME')
+local now = time[1] + time[2] / 1000000
+redis.call('ZADD', KEYS[1], 'NX', now, ARGV[1])
+redis.call('ZADD', KEYS[2], now, ARGV[1])
+for _, lost in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now - ARGV[2])) do
+  redis.call('ZREM', KEYS[1], lost)
+  redis.call('ZREM', KEYS[2], lost)
+end
+redis.call('EXPIRE', KEYS[1], 60)
+redis.call('EXPIRE', KEYS[2], 60)
+return redis.call('ZRANGE', KEYS[1], 0, 0)[1]
+"""
+
+
+def wanted(request: Request, tenant: Tenant) -> str:
+    """What this request wants done if its thread is busy."""
+    given = request.headers.get(HEADER)
+    if given is None:
+        return tenant.when_busy
+    if given not in WhenBusy.values:
+        raise InvalidRequest(
+            f"Invalid '{HEADER}': supported values are {', '.join(repr(value) for value in WhenBusy.values)}.",
+            code="invalid_value",
+            param=HEADER,
+        )
+    return given
+
+
+def when_busy(request: Request, tenant: Tenant, busy: ThreadBusy) -> AskAgain:
+    """What to answer now that the thread was found busy; raises `busy` if the caller does not want to wait (longer)."""
+    how = wanted(request, tenant)
+    scope: dict[str, Any] = getattr(request._request, "scope", {})
+    if how == WhenBusy.REJECT:
+        raise busy
+    ticket: Ticket = scope.setdefault(_SCOPE_KEY, Ticket(busy.thread_id))
+    if ticket.is_over:
+        raise busy
+    if how == WhenBusy.INTERRUPT:
+        for interrupt in INTERRUPT:
+            interrupt(tenant, busy.thread_id, busy.run_id)
+    return AskAgain(ticket)
+
+
+class Ticket:
+    """A waiting request's place in the queue of its thread."""
+
+    def __init__(self, thread_id: str) -> None:
+        self.thread_id = thread_id
+        self.name = uuid.uuid4().hex
+        self.deadline = time.monotonic() + settings.WHEN_BUSY_SECONDS
+        self._keys = [f"waiting:{thread_id}", f"waiting:{thread_id}:shown"]
+
+    @property
+    def is_over(self) -> bool:
+        return time.monotonic() > self.deadline
+
+    async def wait(self) -> None:
+        """Until it is this request's turn and the thread is free or gone, or the time is over."""
+        pause = _FIRST_LOOK_SECONDS
+        while not self.is_over:
+            if await self.is_first() and await database.of_this_loop().run(is_free, self.thread_id):
+                return
+            await asyncio.sleep(pause)
+            pause = min(pause * 1.3, _LONGEST_PAUSE_SECONDS)
+
+    async def is_first(self) -> bool:
+        """Without Valkey everybody is: who comes first is then a matter of luck."""
+        try:
+            show = valkey.of_this_loop().register_script(_SHOW)
+            first: Any = await show(keys=self._keys, args=[self.name, _FORGOTTEN_SECONDS])
+        except valkey.Failed as error:
+            logger.warning("Those who wait for %s cannot be put in order: %s", self.thread_id, error)
+            return True
+        return bool(first == self.name.encode())
+
+    async def leave(self) -> None:
+        try:
+            for key in self._keys:
+                await valkey.of_this_loop().zrem(key, self.name)
+        except valkey.Failed:
+            pass  # forgotten by itself
+
+
+def is_free(thread_id: str) -> bool:
+    return not Thread.objects.across_tenants().filter(pk=thread_id).exclude(active_run_id=None).exists()
