@@ -1,4 +1,4 @@
-"""The ASGI application: HTTP through our handler; WebSockets will join it through Channels' router."""
+"""The ASGI application: HTTP through our handler, WebSockets through Channels."""
 
 import os
 
@@ -10,11 +10,13 @@ django.setup(set_prefix=False)
 from channels.routing import ProtocolTypeRouter  # noqa: E402
 from django.urls import get_resolver  # noqa: E402
 
+from assistant_site.bounds import bound  # noqa: E402
 from assistant_site.handler import Handler  # noqa: E402
-from assistant_site.intake import bound  # noqa: E402
 from assistant_site.tuning import settle  # noqa: E402
+from runs.routing import websockets  # noqa: E402
 
-application = ProtocolTypeRouter({"http": Handler()})
+handler = Handler()
+application = ProtocolTypeRouter({"http": handler, "websocket": websockets(handler.call)})
 bound()
 get_resolver().url_patterns  # noqa: B018 loads every view now, not at the first request
 settle()

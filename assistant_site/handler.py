@@ -65,6 +65,21 @@ class Handler(ASGIHandler):
             return
         await self.while_connected(self.send_late(response, scope, send), receive)
 
+    async def call(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
+        """A request that this process makes to itself: status and body of the answer, which must not be a stream."""
+        scope = {
+            "type": "http",
+            "http_version": "1.1",
+            "method": method,
+            "path": path,
+            "query_string": b"",
+            "headers": [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()],
+        }
+        response = await self.in_a_thread(self.respond, scope, io.BytesIO(body))
+        if isinstance(response, AskAgain):
+            response = await self.asked_again(response, scope)
+        return response.status_code, response.content
+
     async def in_a_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         return await asyncio.get_running_loop().run_in_executor(self.threads, partial(function, *args, **kwargs))
 

@@ -24,7 +24,7 @@ class Ending:
 
 
 def from_rows(run_id: str, position: int, open_step: str | None, open_message: str | None) -> Ending | None:
-    """The missing last events behind `position`; None while the run is not at rest.
+    """The missing last events behind `position`; None while the run is not at rest, or its stream tells its end.
 
     Where the stream is whole but for its end, they are what it does not tell, at the positions it would have them at.
     Where it is gone they end what this reader has seen begin, and tell the run's state.
@@ -37,6 +37,8 @@ def from_rows(run_id: str, position: int, open_step: str | None, open_message: s
         return None
     if position >= run.event_position:
         return Ending([], run.is_terminal)
+    if events.last_position(run_id) >= run.event_position:
+        return None
     record = Record(events.told_of(run_id))
     ending = untold(run, record) if record.is_whole else ends_of(open_step, open_message)
     ending.append(run_event(run))

@@ -94,6 +94,15 @@ def told_of(run_id: str) -> list[Told]:
     return read_entries(entries)
 
 
+def last_position(run_id: str) -> int:
+    """The position of the last event in the run's stream; 0 if there is none, or no Valkey."""
+    try:
+        last: Any = valkey.blocking().xrevrange(key(run_id), count=1)
+    except valkey.Failed:
+        return 0
+    return read_entries(last)[0].position if last else 0
+
+
 def read_entries(entries: Iterable[tuple[bytes, dict[bytes, bytes]]]) -> list[Told]:
     """Entries as Valkey returns them."""
     return [Told(int(id.partition(b"-")[0]), fields[b"e"], fields[b"d"]) for id, fields in entries]

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import uuid
 import weakref
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +29,8 @@ SILENCE_SECONDS = 3.0
 SECOND_LOOK_SECONDS = 1.0
 SILENCE_AT_REST_SECONDS = 0.3  # of a run that rested already when its reader came
 _BLOCK_MS = 5_000
+_MOST_AT_ONCE = 128  # events of a stream in one read
+_MOST_WAITING = 512 * 1024  # bytes that a slow reader may leave lying; the rest waits in Valkey
 _CROWD = 24  # from so many readers on, reads are spaced, so that each brings more
 _CROWD_PAUSE_SECONDS = 0.004
 
@@ -36,17 +38,25 @@ _CROWD_PAUSE_SECONDS = 0.004
 class Reader:
     """One reader's place in a run's stream."""
 
-    def __init__(self, stream: bytes, position: int) -> None:
+    def __init__(self, stream: bytes, position: int, has_room: Callable[[], None]) -> None:
         self.stream = stream
         self.position = position
+        self._has_room = has_room
         self._entries: list[Told] = []
+        self._waiting = 0  # bytes
         self._arrived = asyncio.Event()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it has not taken what it was given: nothing more is read for it until it does."""
+        return self._waiting > _MOST_WAITING
 
     def give(self, entries: list[Told]) -> None:
         fresh = [entry for entry in entries if entry.position > self.position]
         if fresh:
             self.position = fresh[-1].position
             self._entries += fresh
+            self._waiting += sum(len(entry.data) for entry in fresh)
             self._arrived.set()
 
     def pass_by(self, entries: list[Told]) -> None:
@@ -61,7 +71,10 @@ class Reader:
         except TimeoutError:
             return []
         self._arrived.clear()
-        entries, self._entries = self._entries, []
+        was_full = self.is_full
+        entries, self._entries, self._waiting = self._entries, [], 0
+        if was_full:
+            self._has_room()
         return entries
 
 
@@ -85,14 +98,18 @@ class Hub:
         )
 
     def join(self, run_id: str, position: int) -> Reader:
-        reader = Reader(key(run_id).encode(), position)
+        reader = Reader(key(run_id).encode(), position, self._look_again)
         self._readers.setdefault(reader.stream, set()).add(reader)
+        self._look_again()
+        return reader
+
+    def _look_again(self) -> None:
+        """Somebody wants to read what the present read does not bring."""
         self._newcomers = True
         if self._pump is None or self._pump.done():
             self._pump = asyncio.create_task(self._run())
         elif self._waking is None or self._waking.done():
             self._waking = asyncio.create_task(self._interrupt())
-        return reader
 
     def leave(self, reader: Reader) -> None:
         readers = self._readers.get(reader.stream, set())
@@ -114,14 +131,15 @@ class Hub:
     async def _run(self) -> None:
         """Until the last reader has left."""
         while self._readers:
-            read_from = {
-                stream: min(reader.position for reader in readers) for stream, readers in self._readers.items()
-            }
+            read_from: dict[bytes, int] = {}
+            for stream, readers in self._readers.items():
+                if hungry := [reader.position for reader in readers if not reader.is_full]:
+                    read_from[stream] = min(hungry)
             streams: dict[bytes, bytes] = {stream: b"%d-0" % position for stream, position in read_from.items()}
             streams[self._wake_stream] = self._wake_position
             self._newcomers = False
             try:
-                answer: Any = await self._client.xread(streams, block=_BLOCK_MS)  # type: ignore[arg-type]
+                answer: Any = await self._client.xread(streams, count=_MOST_AT_ONCE, block=_BLOCK_MS)  # type: ignore[arg-type]
             except (valkey.Failed, OSError) as error:
                 logger.warning("Event streams cannot be read, readers are told from the database: %s", error)
                 await asyncio.sleep(0.5)
@@ -132,7 +150,8 @@ class Hub:
                     continue
                 told = read_entries(entries)
                 for reader in self._readers.get(stream, ()):
-                    if reader.position >= read_from[stream]:  # else it joined meanwhile and lacks what came before
+                    # One that joined meanwhile may lack what came before; one that is full reads on later.
+                    if reader.position >= read_from[stream] and not reader.is_full:
                         reader.give(told)
             if len(self._readers) > _CROWD:
                 await asyncio.sleep(_CROWD_PAUSE_SECONDS)

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 from django.conf import settings
 from django.http import StreamingHttpResponse
@@ -10,9 +10,12 @@ from django.http import StreamingHttpResponse
 from assistant_site.wire import sse
 from assistant_site.wire.rendering import dumps
 from runs.endings import error_data
+from runs.events import Told
 from runs.following import TO_ITS_REST, Goal, follow
 
 logger = logging.getLogger(__name__)
+
+_PIECE = 64 * 1024  # bytes
 
 
 class RunStream(StreamingHttpResponse):
@@ -35,9 +38,9 @@ class RunStream(StreamingHttpResponse):
 async def frames(run_id: str, after: int, goal: Goal, keep_alive: bool) -> AsyncIterator[bytes]:
     try:
         async for batch in follow(run_id, after=after, goal=goal):
-            if batch:
-                yield b"".join([sse.frame(entry.name, entry.data, entry.position) for entry in batch])
-            elif keep_alive:
+            for piece in pieces(batch):
+                yield piece
+            if keep_alive and not batch:
                 yield sse.KEEP_ALIVE
     except asyncio.CancelledError:
         raise
@@ -45,3 +48,18 @@ async def frames(run_id: str, after: int, goal: Goal, keep_alive: bool) -> Async
         logger.exception("The event stream of %s broke.", run_id)
         yield sse.frame(b"error", dumps(error_data("The event stream broke. The run goes on.")))
     yield sse.DONE
+
+
+def pieces(batch: list[Told]) -> Iterator[bytes]:
+    """The frames of a batch, several in a piece, but no more than a slow reader's connection shall hold at a time."""
+    piece: list[bytes] = []
+    size = 0
+    for entry in batch:
+        frame = sse.frame(entry.name, entry.data, entry.position)
+        piece.append(frame)
+        size += len(frame)
+        if size > _PIECE:
+            yield b"".join(piece)
+            piece, size = [], 0
+    if piece:
+        yield b"".join(piece)

@@ -1,0 +1,226 @@
+"""The WebSocket of a thread's runs, over a live server."""
+
+import json
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.utils import timezone
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from assistant_site.llm.tests.quirk_server import Answer, QuirkServer, delta, streaming
+from assistant_site.tests.callers import Event, LiveCaller, new_tenant
+from runs import consumers
+from runs.tests.folding import Folded, shape
+from runs.tests.test_endings import FUNCTION
+from runs.tests.test_rejoining import slowly
+from tenants.models import Tenant
+
+Message = dict[str, Any]
+
+
+class Page:
+    """A page with one socket."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self.socket = socket
+        self.events: list[Event] = []
+
+    def say(self, **message: Any) -> None:
+        self.socket.send(json.dumps(message))
+
+    def hear(self) -> Message:
+        message: Message = json.loads(self.socket.recv(timeout=20))
+        if message["type"] == "event":
+            data = None if message["event"] == "done" else message["data"]
+            self.events.append(Event(message["event"], data, message.get("position")))
+        return message
+
+    def until(self, **wanted: Any) -> Message:
+        """The next message that has these fields; events on the way are kept."""
+        while True:
+            message = self.hear()
+            if all(message.get(name) == value for name, value in wanted.items()):
+                return message
+
+    def answer_to(self, id: str) -> Message:
+        return self.until(type="answer", id=id)
+
+
+@contextmanager
+def page_of(lena: LiveCaller, path: str, *, token: str | None = "own") -> Iterator[Page]:
+    """`token` None: the page says nothing at its opening."""
+    protocols = ["holdfast"]
+    if token is not None:
+        protocols.append(f"holdfast-token.{lena.token if token == 'own' else token}")
+    url = f"{lena.base_url.replace('http', 'ws', 1)}/{path}"
+    with connect(url, subprotocols=protocols, max_size=None) as socket:  # type: ignore[arg-type]
+        assert socket.subprotocol == "holdfast"
+        yield Page(socket)
+
+
+def closing_code(page: Page) -> int | None:
+    """The code with which the server closes; what it said before is heard."""
+    try:
+        while True:
+            page.hear()
+    except ConnectionClosed as closed:
+        return closed.rcvd.code if closed.rcvd else None
+
+
+def test_a_page_needs_one_socket(lena: LiveCaller) -> None:
+    """A run is created, answered, and followed to its end; a second one is cancelled."""
+    thread, assistant = lena.thread("call:lookup {}"), lena.assistant(tools=[FUNCTION])
+    with page_of(lena, f"threads/{thread}/ws") as page:
+        assert page.hear() == {"type": "authenticated"}
+        page.say(type="create_run", id="1", body={"assistant_id": assistant})
+        answer = page.answer_to("1")
+        assert (answer["status"], answer["body"]["status"]) == (200, "queued")
+        waiting = page.until(event="thread.run.requires_action")["data"]
+        [call] = waiting["required_action"]["submit_tool_outputs"]["tool_calls"]
+        page.say(
+            type="submit_tool_outputs", id="2", body={"tool_outputs": [{"tool_call_id": call["id"], "output": "7"}]}
+        )
+        page.until(event="done")
+        assert shape(page.events)[-5:] == [
+            "message.delta", "message.completed", "run.step.completed", "run.completed", "done",
+        ]  # fmt: skip
+        Folded(page.events).equals_rest(lena)
+        page.say(type="create_run", id="3", body={"assistant_id": assistant})
+        second = page.answer_to("3")["body"]["id"]
+        page.until(event="thread.run.requires_action")
+        page.say(type="cancel_run", id="4")
+        page.until(event="thread.run.cancelled")
+    assert lena.get(f"threads/{thread}/runs/{second}")["status"] == "cancelled"
+
+
+def test_it_tells_what_the_event_stream_tells(lena: LiveCaller) -> None:
+    with QuirkServer(slowly(30, 0.03)) as provider:
+        lena.provided_by(provider.base_url)
+        thread = lena.thread("Hello")
+        run = lena.post(f"threads/{thread}/runs", {"assistant_id": lena.assistant()})["id"]
+        seen: list[Event] = []
+        last = 0
+        while not seen or seen[-1].name != "done":  # it drops the connection again and again
+            with page_of(lena, f"threads/{thread}/runs/{run}/ws?after={last}") as page:
+                until = time.monotonic() + 0.2
+                while time.monotonic() < until and not (page.events and page.events[-1].name == "done"):
+                    page.hear()
+            seen += page.events
+            last = max([last, *(event.position or 0 for event in seen)])
+        with page_of(lena, f"threads/{thread}/runs/{run}/ws") as page:
+            page.until(event="done")
+    assert seen == page.events
+    Folded(seen).equals_rest(lena)
+
+
+def test_the_token_may_come_as_the_first_message(lena: LiveCaller) -> None:
+    thread = lena.thread("Hello")
+    with page_of(lena, f"threads/{thread}/ws", token=None) as page:
+        page.say(type="authenticate", token=lena.token)
+        assert page.hear() == {"type": "authenticated"}
+        page.say(type="create_run", id=1, body={"assistant_id": lena.assistant()})
+        page.until(event="done")
+    url = f"{lena.base_url.replace('http', 'ws', 1)}/threads/{thread}/ws"
+    with connect(url, additional_headers={"Authorization": f"Bearer {lena.token}"}) as socket:
+        assert json.loads(socket.recv(timeout=10)) == {"type": "authenticated"}
+
+
+def test_who_may_not(lena: LiveCaller) -> None:
+    thread = lena.thread("Hello")
+    for token, code in (("sk-wrong", consumers.NOT_AUTHENTICATED), (new_tenant("Bob")[1], consumers.NOT_FOUND)):
+        with page_of(lena, f"threads/{thread}/ws", token=token) as page:
+            assert page.hear()["type"] == "error"
+            assert closing_code(page) == code
+    with page_of(lena, f"threads/{thread}/runs/run_none/ws") as page:
+        assert closing_code(page) == consumers.NOT_FOUND
+    with page_of(lena, f"threads/{thread}/ws", token=None) as page:
+        page.say(type="create_run", body={})
+        assert closing_code(page) == consumers.NOT_AUTHENTICATED
+    Tenant.objects.filter(pk=lena.tenant.pk).update(suspended_at=timezone.now())
+    time.sleep(0.6)  # a token's row is kept for half a second
+    with page_of(lena, f"threads/{thread}/ws") as page:
+        assert closing_code(page) == consumers.SUSPENDED
+    with pytest.raises(InvalidStatus), page_of(lena, "threads/x/y/z"):
+        pass
+
+
+def test_a_token_in_the_address_is_none(lena: LiveCaller) -> None:
+    thread = lena.thread("Hello")
+    with page_of(lena, f"threads/{thread}/ws?token={lena.token}&api_key={lena.token}", token=None) as page:
+        page.say(type="follow", run_id="run_x")
+        assert closing_code(page) == consumers.NOT_AUTHENTICATED
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x",
+        "[]",
+        "{}",
+        '{"type": "dance"}',
+        '{"type": "create_run", "body": 1}',
+        '{"type": "cancel_run"}',
+        '{"type": "follow", "run_id": "a/b"}',
+        '{"type": "follow", "run_id": "run_a", "after": "x"}',
+        '{"type": "create_run", "body": {}, "when_busy": 5}',
+    ],
+)
+def test_what_is_not_understood(lena: LiveCaller, text: str) -> None:
+    with page_of(lena, f"threads/{lena.thread('x')}/ws") as page:
+        page.hear()
+        page.socket.send(text)
+        told = page.hear()
+        assert (told["type"], told["code"]) == ("error", consumers.NOT_UNDERSTOOD)
+        assert told["message"]
+        assert closing_code(page) == consumers.NOT_UNDERSTOOD
+
+
+def test_what_the_api_refuses_is_an_answer(lena: LiveCaller) -> None:
+    thread = lena.thread("Hello")
+    with page_of(lena, f"threads/{thread}/ws") as page:
+        page.say(type="create_run", id="a", body={"assistant_id": "asst_none"})
+        refused = page.answer_to("a")
+        assert refused["status"] == 404
+        assert refused["body"]["error"]["message"] == "No assistant found with id 'asst_none'."
+        page.say(type="create_run", id="b", body={"assistant_id": lena.assistant()})  # and the socket goes on
+        page.until(event="done")
+
+
+def test_a_cancel_overtakes_who_waits_for_the_thread(lena: LiveCaller) -> None:
+    """And a repeated message makes no twin."""
+    forever = Answer((*streaming(delta(content="On and on "), done=False).pieces, 30.0))
+    with QuirkServer(forever, *[slowly(3, 0)] * 3) as provider:
+        lena.provided_by(provider.base_url)
+        thread, body = lena.thread("Hello"), {"assistant_id": lena.assistant()}
+        with page_of(lena, f"threads/{thread}/ws") as page:
+            page.say(type="create_run", id="1", body=body)
+            first = page.answer_to("1")["body"]["id"]
+            page.until(event="thread.message.delta")
+            page.say(type="create_run", id="2", body=body, when_busy="queue", idempotency_key="k")
+            page.say(type="cancel_run", id="3", run_id=first)
+            assert page.answer_to("3")["status"] == 200
+            second = page.answer_to("2")["body"]
+            page.until(event="done", run_id=second["id"])
+            page.say(type="create_run", id="4", body=body, when_busy="queue", idempotency_key="k")
+            assert page.answer_to("4")["body"]["id"] == second["id"]
+    assert len(lena.get(f"threads/{thread}/runs")["data"]) == 2
+
+
+def test_a_slow_reader_gets_everything(lena: LiveCaller) -> None:
+    """More than any buffer holds; meanwhile the server stays quick for others."""
+    big = streaming(*(delta(content=f"{number:06d}" + "x" * 4000) for number in range(1500)), delta("stop"))
+    with QuirkServer(big) as provider:
+        lena.provided_by(provider.base_url)
+        thread = lena.thread("Hello")
+        with page_of(lena, f"threads/{thread}/ws") as page:
+            page.say(type="create_run", id="1", body={"assistant_id": lena.assistant()})
+            time.sleep(3)
+            started = time.monotonic()
+            assert lena.get("assistants").status == 200
+            assert time.monotonic() - started < 2
+            page.until(event="done")
+    Folded(page.events).equals_rest(lena)
