@@ -107,6 +107,8 @@ RUNS_PER_WORKER = env.number("RUNS_PER_WORKER", default=256, low=1)
 WORKER_PROCESSES = env.number("WORKER_PROCESSES", default=1, low=1, high=64)
 # How long a worker that is stopped lets its runs go on before it hands them back.
 WORKER_DRAIN_SECONDS = env.number("WORKER_DRAIN_SECONDS", default=5, low=0, high=600)
+# After so many runs a worker process drains and is replaced; 0: never.
+WORKER_RECYCLE_RUNS = env.number("WORKER_RECYCLE_RUNS", default=0)
 WORKER_DATABASE_THREADS = env.number("WORKER_DATABASE_THREADS", default=8, low=1, high=128)
 WHEN_BUSY_SECONDS = env.number("WHEN_BUSY_SECONDS", default=RUN_SECONDS, low=1)
 POLL_AFTER_MS = env.number("POLL_AFTER_MS", default=250, low=1)
@@ -207,16 +209,22 @@ SPECTACULAR_SETTINGS = {
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
 }
 
-# django-q2 only hands run ids to the engine of its worker process. Successes are not stored: the run's row says it all.
-# No time limit: a task ends as soon as the engine has taken the run, and waits only while the engine is full.
+# django-q2 only hands run ids to the engine of its worker process (docs/architecture.md). What is set, and why:
 Q_CLUSTER = {
     "name": "holdfast",
     "workers": WORKER_PROCESSES,
     "broker_class": "runs.broker.ValkeyBroker",
+    # Nothing is kept of a task that went well: the run's row says it all, and a row per run would only grow.
     "save_limit": -1,
-    "recycle": 10**9,
+    # A task ends as soon as the engine has taken the run, and waits at most some seconds while it is full. A time limit
+    # would kill the process, and with it the up to 256 runs that the engine carries; it is as long as it can be.
     "timeout": 2**30,
+    # q2 wants this longer than `timeout`. Our broker has no receipts: a lost task is found by the ticker, not by this.
     "retry": 2**30 + 60,
+    # After so many runs the process drains and a fresh one takes its place (docs/configuration.md).
+    "recycle": WORKER_RECYCLE_RUNS or 10**9,
+    # What a cluster takes from the queue before its processes can: kept short, because it is lost with the cluster
+    # (and then found by a ticker, some seconds later).
     "queue_limit": 2 * WORKER_PROCESSES,
     "scheduler": False,
     "log_level": "WARNING",

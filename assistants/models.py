@@ -1,5 +1,7 @@
 """Assistants: a model with instructions and tools, under an id that programs keep."""
 
+from typing import Any
+
 from django.db import models
 from django.utils import timezone
 
@@ -35,6 +37,12 @@ class Assistant(TenantModel):
 
     def __str__(self) -> str:
         return f"{self.name or 'unnamed'} ({self.id})"
+
+    @property
+    def memory(self) -> dict[str, Any]:
+        """How much of a thread its runs are shown, if its metadata says so."""
+        memory = self.metadata.get("memory")
+        return memory if isinstance(memory, dict) else {}
 
     @property
     def wire_tool_resources(self) -> dict[str, object]:

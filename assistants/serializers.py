@@ -5,6 +5,7 @@ from typing import Any
 from assistant_site.wire.fields import (
     Constant,
     Decimal,
+    Integer,
     ListOf,
     Metadata,
     ObjectSerializer,
@@ -17,6 +18,8 @@ from assistant_site.wire.fields import (
     Text,
     UnixTime,
 )
+from assistant_site.wire.grammar import Fault
+from assistant_site.wire.rest import prepared
 from assistant_site.wire.tools import (
     REASONING_EFFORTS,
     NewToolResourcesSerializer,
@@ -26,6 +29,27 @@ from assistant_site.wire.tools import (
 )
 
 
+class MemorySerializer(RequestSerializer):
+    type = OneOf("naive", "zero", "window", required=True)
+    window_size = Integer(low=1)
+    max_token_size = Integer(low=1)
+
+
+class AssistantMetadata(Metadata):
+    """Metadata, in which `memory` may be an object, as in Open Assistant API; it is kept as it was given."""
+
+    def check(self, value: Any) -> dict[str, Any]:
+        memory = value.get("memory") if isinstance(value, dict) else None
+        if not isinstance(memory, dict):
+            return super().check(value)
+        super().check({**value, "memory": ""})
+        try:
+            prepared(MemorySerializer, False).run_validation(memory)
+        except Fault as fault:
+            raise fault.under("memory") from None
+        return dict(value)
+
+
 class ModifyAssistantRequestSerializer(RequestSerializer):
     model = Text(most=256, least=1)
     name = Text(most=256)
@@ -33,7 +57,7 @@ class ModifyAssistantRequestSerializer(RequestSerializer):
     instructions = Text(most=256_000)
     tools: ListOf = tools_field(default=list)
     tool_resources = ToolResourcesSerializer(default=dict)
-    metadata = Metadata()
+    metadata = AssistantMetadata()
     temperature = Decimal(low=0, high=2)
     top_p = Decimal(low=0, high=1)
     reasoning_effort = OneOf(*REASONING_EFFORTS)

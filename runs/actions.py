@@ -106,6 +106,7 @@ def new_run(assistant: Assistant, thread_id: str, body: dict[str, Any]) -> Run:
                 "parallel_tool_calls",
             )
         },
+        memory=assistant.memory,
         include=body.get("include", []),
     )
 

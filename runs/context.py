@@ -5,6 +5,7 @@ sent of it.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import QuerySet
@@ -16,6 +17,10 @@ from threads.models import Message
 from tools.registry import offered
 
 Chat = dict[str, Any]
+
+# What the seed takes where a memory of type `window` does not say.
+WINDOW_MESSAGES = 20
+WINDOW_TOKENS = 4_000
 
 _FIRST_PAGE = 20
 _PAGE = 200
@@ -38,29 +43,59 @@ def prompt_budget(run: Run) -> int:
     return room
 
 
-def thread_messages(run: Run, budget: int) -> list[Chat]:
-    """The thread's messages, oldest first, as the truncation strategy and the budget allow; at least the newest.
+@dataclass(frozen=True)
+class Reach:
+    """How far back the model is shown the thread, at most."""
 
-    Under `auto` what does not fit is dropped from the middle: the thread's first message stays, if it takes no more
-    than a quarter of the budget.
+    messages: int | None = None
+    tokens: int | None = None
+    to_last_question: bool = False  # no further than the last message of the user
+
+    @classmethod
+    def of(cls, run: Run) -> "Reach":
+        """What the run's truncation strategy and the assistant's memory allow, taken together.
+
+        Memory is the seed's: `metadata.memory` of the assistant, of type `naive` (everything), `zero` (from the last
+        user message on) or `window` (so many messages and tokens).
+        """
+        strategy, memory = run.truncation_strategy or {}, run.memory
+        limits = [strategy["last_messages"]] if strategy.get("type") == "last_messages" else []
+        tokens = None
+        if memory.get("type") == "window":
+            limits.append(memory.get("window_size", WINDOW_MESSAGES))
+            tokens = memory.get("max_token_size", WINDOW_TOKENS)
+        return cls(min(limits) if limits else None, tokens, memory.get("type") == "zero")
+
+    @property
+    def is_everything(self) -> bool:
+        return self == Reach()
+
+
+def thread_messages(run: Run, budget: int) -> list[Chat]:
+    """The thread's messages, oldest first, as far as reach and budget allow; at least the newest.
+
+    Where nothing else limits them, what does not fit is dropped from the middle: the thread's first message stays, if
+    it takes no more than a quarter of the budget.
     """
-    strategy = run.truncation_strategy or {}
-    most = strategy.get("last_messages") if strategy.get("type") == "last_messages" else None
+    reach = Reach.of(run)
+    budget = budget if reach.tokens is None else min(budget, reach.tokens)
     kept: list[Chat] = []
     costs: list[int] = []
     left = budget
-    for message in newest_first(run, most):
+    for message in newest_first(run, reach.messages):
         shown = as_chat(message)
         if shown is None:
             continue
         cost = estimate_message(shown)
         if cost > left and kept:
-            if most is None:
+            if reach.is_everything:
                 keep_first(run, kept, costs, left, budget)
             break
         kept.append(shown)
         costs.append(cost)
         left -= cost
+        if reach.to_last_question and message.role == "user":
+            break
     kept.reverse()
     return kept
 

@@ -27,12 +27,14 @@ from runs.events import Appender
 from runs.execution import Execution
 from runs.machine import Status
 from runs.tasks import enqueue_run
-from runs.workers import ALIVE_KEY, ALIVE_SECONDS
+from runs.workers import ALIVE_KEY, ALIVE_SECONDS, note_end
+from tenants.models import KeptAnswer
 
 logger = logging.getLogger(__name__)
 
 BEATS_PER_LEASE = 3
 TICK_SECONDS = 2.0
+TIDY_SECONDS = 600.0
 FULL_PATIENCE_SECONDS = 5.0
 
 
@@ -86,7 +88,14 @@ class Engine:
         await transport.warm_up()  # the first run shall not wait for imports and TLS contexts
         self._chores = [
             asyncio.create_task(chore)
-            for chore in (self.appender.run(), self._beat(), self._tick(), self._listen(), self._show_alive())
+            for chore in (
+                self.appender.run(),
+                self._beat(),
+                self._tick(),
+                self._listen(),
+                self._show_alive(),
+                self._tidy(),
+            )
         ]
 
     def _begin(self, run_id: str) -> None:
@@ -169,6 +178,15 @@ class Engine:
                 await valkey.of_this_loop().set(ALIVE_KEY + self.owner, len(self._executions), ex=ALIVE_SECONDS)
             await asyncio.sleep(ALIVE_SECONDS / 3)
 
+    async def _tidy(self) -> None:
+        """Deletes what is too old to matter."""
+        while True:
+            await asyncio.sleep(TIDY_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311 jitter, not secrecy
+            try:
+                await self.database.run(KeptAnswer.forget_old)
+            except Exception:
+                logger.exception("Old answers could not be deleted; the next look will.")
+
     async def _drain(self) -> None:
         self._draining = True
         await self._wait_for_executions(settings.WORKER_DRAIN_SECONDS)
@@ -190,6 +208,12 @@ class Engine:
             await asyncio.wait(tasks, timeout=seconds)
 
 
+def _end() -> None:
+    if _engine is not None:
+        _engine.drain()
+    note_end()
+
+
 _engine: Engine | None = None
 _lock = threading.Lock()
 
@@ -203,5 +227,5 @@ def of_this_process() -> Engine:
             _engine.start()
             settle()
             # Workers are forks of django-q2's: they end without `atexit`, but with multiprocessing's finalizers.
-            util.Finalize(None, _engine.drain, exitpriority=100)
+            util.Finalize(None, _end, exitpriority=100)
         return _engine

@@ -44,6 +44,7 @@ class Run(TenantModel):
     max_prompt_tokens = models.BigIntegerField(null=True)
     max_completion_tokens = models.BigIntegerField(null=True)
     truncation_strategy = models.JSONField(default=dict)
+    memory = models.JSONField(default=dict)  # the assistant's, see `context.Reach`
     include = models.JSONField(default=list)
 
     required_action = models.JSONField(null=True)

@@ -18,14 +18,21 @@ logger = logging.getLogger(__name__)
 ALIVE_KEY = "holdfast:worker:"
 ALIVE_SECONDS = 15
 
-_spawned = multiprocessing.Value("i", 0)  # made before the cluster forks, so that all its processes share it
+# Made before the cluster forks, so that all its processes share it: those begun less those ended in good order.
+_alive = multiprocessing.Value("i", 0)
+
+
+def note_end() -> None:
+    """Called in a worker process that ends in good order, such as one that is recycled."""
+    with _alive.get_lock():
+        _alive.value -= 1
 
 
 def note_spawn() -> None:
     """Called in each new worker process; does not return in one that takes a dead one's place."""
-    with _spawned.get_lock():
-        _spawned.value += 1
-        number = _spawned.value
+    with _alive.get_lock():
+        _alive.value += 1
+        number = _alive.value
     if number <= settings.WORKER_PROCESSES:
         return
     logger.error("A worker process died. The cluster ends, because django-q2 cannot go on safely; start it again.")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from assistant_site.llm.tests.quirk_server import QuirkServer, said
-from assistant_site.tests.callers import LiveCaller
+from assistant_site.tests.callers import LiveCaller, LocalCaller
 from runs import context
 from runs.models import Run
 from threads.actions import insert_messages
@@ -129,6 +129,48 @@ def test_only_the_last_messages(lena: LiveCaller, last: int, texts: list[str]) -
     strategy = {"type": "last_messages", "last_messages": last}
     body = sent(lena, thread, {"model": "m"}, {"truncation_strategy": strategy})
     assert [message["content"] for message in body["messages"][1:]] == texts
+
+
+@pytest.mark.parametrize(
+    ("memory", "texts"),
+    [
+        ({"type": "naive"}, ["one", "two", "three", "four", "five"]),
+        ({"type": "zero"}, ["four", "five"]),
+        ({"type": "window", "window_size": 3}, ["three", "four", "five"]),
+        ({"type": "window"}, ["one", "two", "three", "four", "five"]),
+        ({"type": "window", "window_size": 3, "max_token_size": 1}, ["five"]),
+    ],
+)
+def test_the_assistants_memory(lena: LiveCaller, memory: dict[str, Any], texts: list[str]) -> None:
+    """As in Open Assistant API; it is answered as it was given."""
+    roles = ["user", "assistant", "user", "user", "assistant"]
+    words = ["one", "two", "three", "four", "five"]
+    messages = [{"role": role, "content": word} for role, word in zip(roles, words, strict=True)]
+    thread = lena.post("threads", {"messages": messages})["id"]
+    metadata = {"memory": memory, "a": "b"}
+    assistant = lena.send("POST", "/v1/assistants", {"model": "m", "instructions": "x", "metadata": metadata})
+    assert assistant["metadata"] == metadata
+    with QuirkServer(said("ok")) as provider:
+        lena.provided_by(provider.base_url)
+        lena.run(thread, assistant["id"])
+        assert [message["content"] for message in provider.requests[0].body["messages"][1:]] == texts
+
+
+@pytest.mark.parametrize(
+    ("memory", "param"),
+    [
+        ({}, "metadata.memory.type"),
+        ({"type": "long"}, "metadata.memory.type"),
+        ({"type": "window", "window_size": 0}, "metadata.memory.window_size"),
+        ({"type": "window", "tokens": 1}, "metadata.memory.tokens"),
+        ([], "metadata.memory"),
+    ],
+)
+def test_a_memory_that_makes_no_sense(alice: LocalCaller, memory: Any, param: str) -> None:
+    refused = alice.post("assistants", {"model": "m", "metadata": {"memory": memory}})
+    assert (refused.status, refused.error["param"]) == (400, param)
+    thread = alice.post("threads", {"metadata": {"memory": {"type": "zero"}}})
+    assert thread.error["param"] == "metadata.memory"  # of assistants only
 
 
 def test_a_prompt_budget_drops_from_the_middle(lena: LiveCaller) -> None:

@@ -20,7 +20,7 @@ def operator(db: None) -> Client:
 
 
 def test_a_tenant_and_its_token(operator: Client) -> None:
-    operator.post("/admin/tenants/tenant/add/", {"name": "Acme"})
+    operator.post("/admin/tenants/tenant/add/", {"name": "Acme", "when_busy": "reject"})
     tenant = Tenant.objects.get(name="Acme")
 
     page = operator.post("/admin/tenants/apitoken/add/", {"name": "app", "tenant": tenant.pk}, follow=True)

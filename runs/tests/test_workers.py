@@ -1,0 +1,110 @@
+"""Several web processes and workers over one PostgreSQL and one Valkey; workers that come and go under load."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from assistant_site.llm.tests.quirk_server import Answer, QuirkServer, delta, streaming
+from assistant_site.tests.callers import LiveCaller
+from assistant_site.tests.stack import Stack
+from runs.models import Run
+from runs.tests.folding import Folded, shape
+from runs.tests.test_endings import FUNCTION, Background, run_of
+from runs.tests.test_rejoining import slowly
+from threads.models import Message
+
+pytestmark = [pytest.mark.timeout(120), pytest.mark.slow]
+HELLO = {"thread": {"messages": [{"role": "user", "content": "Hello"}]}}
+
+
+@pytest.fixture(scope="module")
+def crew(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Two web processes and two workers; the session's own worker rests meanwhile."""
+    stack.stop("worker-1")
+    env = {"RUN_LEASE_SECONDS": "3", "WORKER_DRAIN_SECONDS": "1"}
+    with Stack(folder=tmp_path_factory.mktemp("crew"), webs=2, workers=2, env=env) as running:
+        yield running
+    stack.start("worker-1")
+    stack.wait_ready()
+
+
+@pytest.fixture
+def pair(crew: Stack, lena: LiveCaller) -> tuple[LiveCaller, LiveCaller]:
+    """The same caller at one web process and at the other."""
+    one, other = (LiveCaller(lena.tenant, lena.token, url) for url in crew.urls)
+    return one, other
+
+
+def test_any_web_process_serves_any_part_of_a_threads_life(pair: tuple[LiveCaller, LiveCaller]) -> None:
+    """Streamed on one, cancelled on the other; the next run's outputs come to the first."""
+    one, other = pair
+    forever = Answer((*streaming(delta(content="On and on "), done=False).pieces, 30.0))
+    assistant, thread = one.assistant(tools=[FUNCTION]), one.thread("Hello")
+    with QuirkServer(forever) as provider:
+        one.provided_by(provider.base_url)
+        stream = Background(one, f"threads/{thread}/runs", {"assistant_id": assistant})
+        run = run_of(other, thread, "in_progress")
+        while not other.get(f"threads/{thread}/messages?run_id={run}")["data"]:
+            pass
+        assert other.post(f"threads/{thread}/runs/{run}/cancel")["status"] == "cancelling"
+        assert shape(stream.ended())[-2:] == ["run.cancelled", "done"]
+        Folded(stream.ended()).equals_rest(other)
+    one.tenant.providers.all().delete()
+    assert other.post(f"threads/{thread}/messages", {"role": "user", "content": "call:lookup {}"}).status == 200
+    first = other.stream(f"threads/{thread}/runs", {"assistant_id": assistant})
+    waiting = first[-2].data
+    [call] = waiting["required_action"]["submit_tool_outputs"]["tool_calls"]
+    outputs = {"tool_outputs": [{"tool_call_id": call["id"], "output": "7"}]}
+    second = one.stream(f"threads/{thread}/runs/{waiting['id']}/submit_tool_outputs", outputs)
+    assert shape(second)[-2:] == ["run.completed", "done"]
+    Folded(second).equals_rest(other)
+
+
+def test_the_only_worker_is_stopped_among_a_hundred_streams(crew: Stack, pair: tuple[LiveCaller, LiveCaller]) -> None:
+    one, _ = pair
+    crew.stop("worker-2")
+    with QuirkServer(slowly(25, 0.1)) as provider, ThreadPoolExecutor(100) as pool:
+        one.provided_by(provider.base_url)
+        assistant = one.assistant()
+        threads = [one.thread(f"number {number}") for number in range(100)]
+        streams = [Background(one, f"threads/{thread}/runs", {"assistant_id": assistant}) for thread in threads]
+        while Message.objects.of(one.tenant).filter(role="assistant").count() < 100:
+            pass  # every model has begun to speak
+        crew.stop("worker-1")
+        handed_back = Run.objects.of(one.tenant).filter(status="queued").count()
+        crew.start("worker-1")
+        for stream in streams:
+            stream.join(60)
+        assert all(stream.events for stream in streams), "a reader did not see the end"
+        folded = [Folded(stream.events) for stream in streams]
+        list(pool.map(lambda each: each.equals_rest(LiveCaller(one.tenant, one.token, one.url)), folded))
+    assert handed_back > 50
+    assert {each.run["status"] for each in folded} == {"completed"}
+    assert set(Run.objects.of(one.tenant).values_list("status", flat=True)) == {"completed"}
+    crew.start("worker-2")
+    crew.wait_ready()
+
+
+def test_a_worker_process_that_is_recycled(crew: Stack, pair: tuple[LiveCaller, LiveCaller]) -> None:
+    one, _ = pair
+    crew.stop("worker-1", "worker-2")
+    env = {"WORKER_RECYCLE_RUNS": "3", "WORKER_DRAIN_SECONDS": "1", "DEMO_BASE_URL": f"{crew.url}/demo/v1"}
+    recycled = Stack(folder=crew.folder / "recycled", webs=0, workers=1, env=env)
+    recycled.folder.mkdir()
+    assistant = one.assistant(model="demo")
+    with recycled, ThreadPoolExecutor(6) as pool:
+        streams = [
+            pool.submit(
+                LiveCaller(one.tenant, one.token, one.url).stream, f"threads/{thread}/runs", {"assistant_id": assistant}
+            )
+            for thread in [one.thread("Hello") for _ in range(20)]
+        ]
+        for stream in streams:
+            folded = Folded(stream.result(60))
+            assert folded.run["status"] == "completed"
+        assert recycled.is_running
+    assert "died" not in recycled.logs(1000)
+    owners = set(Run.objects.of(one.tenant).values_list("claimed_by", flat=True))
+    assert len(owners) >= 3
+    crew.start("worker-1", "worker-2")
