@@ -17,6 +17,7 @@ from django.utils import timezone
 from assistant_site.db.errors import first_line
 from assistant_site.db.threads import DatabaseThreads
 from assistant_site.llm import client
+from assistant_site.llm.arguments import flaw_in
 from assistant_site.llm.chat import (
     ChatEvent,
     ChatRequest,
@@ -29,7 +30,7 @@ from assistant_site.llm.chat import (
     TurnFinished,
     Usage,
 )
-from runs import context, holding
+from runs import context, flaws, holding
 from runs.actions import Telling
 from runs.events import Appender, RunLog
 from runs.holding import LostClaim
@@ -300,7 +301,7 @@ class Execution:
         if finished is None:
             raise ModelFailed("server_error", "The model's answer ended too early.")
         spent = usage_json(finished.usage)
-        if turn.calls_step is not None and finished.reason != "length":
+        if turn.calls_step is not None and finished.reason == "tool_calls":
             turn.calls_step.carry = carry_json(finished)
             return await self.conclude_calls(turn, turn.calls_step, request, spent)
         await self.conclude_text(turn, finished.reason, spent)
@@ -333,9 +334,19 @@ class Execution:
 
     async def conclude_calls(self, turn: Turn, step: RunStep, request: ChatRequest, spent: dict[str, Any]) -> bool:
         known = {tool["function"]["name"] for tool in request.tools}
+        flawed = None
         for call in turn.calls:
-            if call["function"]["name"] not in known:
-                call["function"]["output"] = f"There is no tool named '{call['function']['name']}'."
+            function = call["function"]
+            if function["name"] not in known:
+                function["output"] = f"There is no tool named '{function['name']}'."
+            elif flaw := flaw_in(function["arguments"]):
+                flawed = function["name"]
+                function["output"] = flaws.told_to_the_model(flawed, function["arguments"], flaw)
+        if flawed and await self.database.run(flaws.had_one, self.held, known):
+            await self.whole(self.tell(holding.complete_calls, step, turn.calls, spent, turn.number))
+            message = f"The model called '{flawed}' with arguments that are not valid JSON, twice."
+            await self.fail({"code": "server_error", "message": message})
+            return False
         if any(call["function"]["output"] is None for call in turn.calls):
             await self.whole(self.tell(holding.wait_for_outputs, step, turn.calls, spent, turn.number))
             return False

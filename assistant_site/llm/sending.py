@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from assistant_site.llm.arguments import flaw_in
 from assistant_site.llm.chat import ChatRequest, Endpoint, JSONObject
 from assistant_site.llm.errors import ProviderError
 
@@ -88,6 +89,8 @@ def _message(message: JSONObject, beside_calls: str) -> JSONObject:
     role = message.get("role")
     if role == "tool" and not isinstance(message.get("content"), str):
         return {**message, "content": _joined(message.get("content"))}  # One API's Claude channel loses parts
+    if role == "assistant" and message.get("tool_calls"):
+        message = {**message, "tool_calls": [_call(call) for call in message["tool_calls"]]}
     if role != "assistant" or message.get("content"):
         return message
     if not message.get("tool_calls") or beside_calls == "empty":
@@ -95,6 +98,14 @@ def _message(message: JSONObject, beside_calls: str) -> JSONObject:
     if beside_calls == "omit":
         return {key: value for key, value in message.items() if key != "content"}
     return {**message, "content": TEXT_BESIDE_CALLS if beside_calls == "text" else None}
+
+
+def _call(call: JSONObject) -> JSONObject:
+    """A call of the history. vLLM, Ollama and the bridges to Claude refuse arguments that are no JSON object."""
+    function = call.get("function")
+    if isinstance(function, dict) and flaw_in(str(function.get("arguments") or "")):
+        return {**call, "function": {**function, "arguments": "{}"}}
+    return call
 
 
 def _joined(content: object) -> str:

@@ -135,3 +135,16 @@ def test_habits_are_remembered_by_endpoint_and_model() -> None:
 
 def test_what_orjson_refuses_is_sent_all_the_same() -> None:
     assert as_json({"seed": 2**70, "x": "\ud83d"}) == b'{"seed": 1180591620717411303424, "x": "\\ud83d"}'
+
+
+@pytest.mark.parametrize("arguments", ['{"x": "br', "", "[1]", '{"x": NaN}', "[" * 100_000, None])
+def test_arguments_that_are_no_object_are_not_sent_back(arguments: str | None) -> None:
+    calls = [
+        {"id": "1", "function": {"name": "f", "arguments": arguments}, "extra_content": {"a": 1}},
+        {"id": "2", "function": {"name": "g", "arguments": '{"x": 1}'}},
+    ]
+    sent = body(ChatRequest("m", [{"role": "assistant", "content": "", "tool_calls": calls}]))
+
+    first, second = sent["messages"][0]["tool_calls"]
+    assert first == {"id": "1", "function": {"name": "f", "arguments": "{}"}, "extra_content": {"a": 1}}
+    assert second["function"]["arguments"] == '{"x": 1}'

@@ -1,0 +1,27 @@
+"""Calls whose arguments are no JSON object: the model is told what is wrong, once in a run.
+
+Whether it was told before is in the rows, so another worker that goes on with the run knows it too.
+"""
+
+from collections.abc import Collection
+
+from assistant_site.llm.arguments import flaw_in
+from runs.models import Run, RunStep
+
+_QUOTED_CHARACTERS = 1_000
+
+
+def told_to_the_model(name: str, text: str, flaw: str) -> str:
+    """The output of a call that nobody carries out. It quotes the arguments, which are not sent back themselves."""
+    quoted = text if len(text) <= _QUOTED_CHARACTERS else text[:_QUOTED_CHARACTERS] + "…"
+    return (
+        f"The arguments of this call of '{name}' are not a valid JSON object: {flaw}. Nothing was done. "
+        f"Call it again with valid arguments. These were: {quoted}"
+    )
+
+
+def had_one(run: Run, known: Collection[str]) -> bool:
+    """Whether an earlier turn of this run called one of these functions with arguments that are no JSON object."""
+    stored = RunStep.objects.across_tenants().filter(run=run, type="tool_calls").values_list("step_details", flat=True)
+    functions = [call["function"] for details in stored for call in details["tool_calls"] if call["type"] == "function"]
+    return any(function["name"] in known and flaw_in(function["arguments"]) for function in functions)
