@@ -18,7 +18,8 @@ Quirks, all texts, switch on what a provider cannot be seen to need (`Endpoint.q
 `stream_tools`         `false`: the same, only for turns that offer tools (Ollama before 0.8 loses streamed calls).
 `lenient_finish`       `true`: an answer with text or whole calls needs no `finish_reason` (One API's Gemini channel).
 `without`              comma list of features never sent: `stream_options`, `parallel_tool_calls`, `strict`,
-                       `developer`, `reasoning_effort`, `max_tokens`, `max_completion_tokens`, `temperature`, `top_p`.
+                       `developer`, `reasoning_effort`, `max_tokens`, `max_completion_tokens`, `temperature`, `top_p`,
+                       `reasoning` (a model's thoughts, sent back to it within the run).
 =====================  ==============================================================================================
 """
 
@@ -32,7 +33,7 @@ import orjson
 from django.conf import settings
 
 from assistant_site.llm.assembler import Assembler
-from assistant_site.llm.chat import ChatEvent, ChatRequest, Endpoint, JSONObject
+from assistant_site.llm.chat import ChatEvent, ChatRequest, Endpoint, JSONObject, TurnFinished
 from assistant_site.llm.errors import (
     ProviderError,
     TurnFailed,
@@ -104,7 +105,10 @@ async def _ask_once(
                 events += assembler.feed(chunk)
             if events:
                 yield events
-        yield assembler.finish()
+        last = assembler.finish()
+        if isinstance(last[-1], TurnFinished) and last[-1].usage.estimated:
+            _log.debug("%s told no usage for %s; it is estimated.", endpoint.base_url, request.model)
+        yield last
     except TurnFailed as failed:
         failed.request_id = answer.request_id
         raise

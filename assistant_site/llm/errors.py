@@ -60,8 +60,22 @@ _PROMPT_SENTENCES = (
     "content management policy",
 )
 _RATE_WORDS = ("rate_limit", "rate limit", "too_many_requests", "too many requests", "throttl")
-_CREDENTIAL_TYPES = ("authentication_error", "permission_error", "invalid_api_key", "authenticationerror")
+# The last one is LiteLLM's for a key that is not its master key, with status 400.
+_CREDENTIAL_TYPES = (
+    "authentication_error",
+    "permission_error",
+    "invalid_api_key",
+    "authenticationerror",
+    "no_db_connection",
+)
 
+# What LiteLLM writes around the provider's words: its classes in front, its routing behind.
+_LITELLM_FRONT = re.compile(r"^litellm\.(?:[\w.]+(?:: | - ))+")
+_LITELLM_BEHIND = re.compile(
+    r"\s*(?:LiteLLM: model group|Received Model Group=|Available Model Group Fallbacks="
+    r"|model=\S+ context_window_fallbacks=).*$",
+    re.S,
+)
 _URL = re.compile(r"\b[a-z][a-z0-9+.-]*://\S+", re.I)
 _SECRET = re.compile(r"\b(?:sk|pk|rk|key|gsk|xai)[-_][\w*.-]{6,}|\bBearer\s+\S+|\bAIza[\w-]{10,}", re.I)
 _PRIVATE = re.compile(
@@ -210,6 +224,7 @@ def _concerns_the_prompt(error: ProviderError, status: int | None) -> bool:
 
 def shown_to_tenant(message: str) -> str:
     """A provider's message with its links cut out, or nothing when it holds an address, a host or a credential."""
+    message = _LITELLM_BEHIND.sub("", _LITELLM_FRONT.sub("", message))
     shown = re.sub(r"\s+", " ", _URL.sub("…", message)).strip()
     if not shown or shown.startswith("<") or _SECRET.search(shown) or _PRIVATE.search(shown):
         return ""

@@ -32,9 +32,10 @@ _FEATURES = {
     "reasoning_effort": ("reasoning_effort", "reasoning.effort"),
     "temperature": ("temperature",),
     "top_p": ("top_p",),
+    "reasoning": ("reasoning_content", "reasoning", "reasoning_details"),
 }
 # These are also named by messages about their value, so the message must say that it is the thing itself.
-_NEEDS_REFUSING_WORDS = ("max_completion_tokens", "max_tokens", "temperature", "top_p")
+_NEEDS_REFUSING_WORDS = ("max_completion_tokens", "max_tokens", "temperature", "top_p", "reasoning")
 _REFUSING_WORDS = re.compile(
     r"unsupported|not support|n't support|unrecogni[sz]ed|unknown|unexpected|not permitted|not allowed|instead|不支持"
 )
@@ -63,6 +64,8 @@ def body_of(endpoint: Endpoint, request: ChatRequest, without: frozenset[str], *
             body.setdefault(other, value)
     if "strict" in without:
         body = _without_strict_format(body)
+    if "reasoning" in without:
+        body["messages"] = [_without_reasoning(message) for message in body["messages"]]
     return body
 
 
@@ -133,6 +136,10 @@ def _without_strict_format(body: JSONObject) -> JSONObject:
     return body
 
 
+def _without_reasoning(message: JSONObject) -> JSONObject:
+    return {key: value for key, value in message.items() if key not in _FEATURES["reasoning"]}
+
+
 def refused_features(error: ProviderError, body: JSONObject) -> frozenset[str]:
     """The features of this body that a 400 (or 422) names as its reason; empty if it has another one."""
     words = error.words
@@ -149,6 +156,8 @@ def refused_features(error: ProviderError, body: JSONObject) -> frozenset[str]:
 def _uses(body: JSONObject, feature: str) -> bool:
     if feature == "developer":
         return any(message.get("role") == "developer" for message in body["messages"])
+    if feature == "reasoning":  # a model's thoughts in the history: DeepSeek misses them, others do not know them
+        return any(not message.keys().isdisjoint(_FEATURES["reasoning"]) for message in body["messages"])
     if feature == "strict":
         schema = (body.get("response_format") or {}).get("json_schema") or {}
         functions = (tool.get("function") for tool in body.get("tools", []))

@@ -10,6 +10,7 @@ passes from one tenant's client to another's.
 
 import asyncio
 import email.utils
+import math
 import ssl
 import time
 import weakref
@@ -165,17 +166,27 @@ def request_id_of(headers: Mapping[str, str]) -> str:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """The seconds a provider asks to wait: `retry-after-ms`, or `Retry-After` as seconds or as a date."""
+    """The seconds a provider asks to wait: `retry-after-ms`, or `Retry-After` as seconds or as a date.
+
+    LiteLLM hands its provider's wish on under a name of its own.
+    """
+    told = _seconds(headers.get("retry-after-ms", ""))
+    if told is not None:
+        return told / 1_000
+    for name in ("retry-after", "llm_provider-retry-after"):
+        text = headers.get(name, "")
+        if (told := _seconds(text)) is not None:
+            return told
+        try:
+            return max(email.utils.parsedate_to_datetime(text).timestamp() - time.time(), 0.0)
+        except (ValueError, TypeError, IndexError, OverflowError):
+            pass
+    return None
+
+
+def _seconds(text: str) -> float | None:
     try:
-        return max(float(headers["retry-after-ms"]) / 1000, 0.0)
-    except (KeyError, ValueError):
-        pass
-    told = headers.get("retry-after", "")
-    try:
-        return max(float(told), 0.0)
+        told = float(text)
     except ValueError:
-        pass
-    try:
-        return max(email.utils.parsedate_to_datetime(told).timestamp() - time.time(), 0.0)
-    except (ValueError, TypeError, IndexError, OverflowError):
         return None
+    return max(told, 0.0) if math.isfinite(told) else None

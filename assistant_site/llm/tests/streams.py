@@ -110,6 +110,10 @@ STREAMS: dict[str, tuple[bytes, Told | Failed]] = {
     "Empty, without a reason": (sse(), Failed(message="ended early")),
     "Nothing at all": (b"", Failed(message="ended early")),
     "One API: error vanished, only [DONE]": (sse(*HELLO), Failed(message="ended early")),
+    "One API: a line over 64 KiB, the rest lost": (
+        sse(*HELLO, call("a", "", index=0, id="1"), call(arguments='{"x": "', index=0)),
+        Failed(message="ended early"),
+    ),
     "One API: data without the blank": (sse(*HELLO, STOP, prefix="data:"), Told("Hello")),
     "One API, Claude: finish_reason empty, then real, then empty": (
         sse(
@@ -125,6 +129,18 @@ STREAMS: dict[str, tuple[bytes, Told | Failed]] = {
     "One API, Gemini: no finish_reason ever": (
         sse(chunk({"content": "Hello"}, "", id="x1"), chunk({"content": " you"}, "", id="x2", model="gemini")),
         Failed(message="ended early"),
+    ),
+    "One API, Gemini: a streamed call is an empty text": (
+        sse(chunk({"content": ""}, "", id="x1", model="gemini")),
+        Failed(message="ended early"),
+    ),
+    "One API, Ollama: a new id for every chunk": (
+        sse(
+            chunk({"role": "assistant", "content": "Hel"}, "", id="chatcmpl-1"),
+            chunk({"role": "assistant", "content": "lo"}, "", id="chatcmpl-2"),
+            chunk({"role": "assistant", "content": ""}, "stop", id="chatcmpl-3"),
+        ),
+        Told("Hello"),
     ),
     "One API: usage of zeros": (
         sse(*HELLO, STOP, {"choices": [], "usage": {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}}),
@@ -142,6 +158,34 @@ STREAMS: dict[str, tuple[bytes, Told | Failed]] = {
     "LiteLLM: error inside the stream, no [DONE]": (
         sse({"error": {"message": "litellm.RateLimitError", "type": "throttling_error", "code": "429"}}, done=False),
         Failed("rate_limit_exceeded"),
+    ),
+    "LiteLLM: the provider's error behind text": (
+        sse(
+            *HELLO,
+            {
+                "error": {
+                    "message": "litellm.APIConnectionError: OpenAIException - overloaded at 10.0.0.1",
+                    "type": None,
+                    "param": None,
+                    "code": "500",
+                }
+            },
+            done=False,
+        ),
+        Failed(message="went wrong"),
+    ),
+    "LiteLLM: a cut upstream dressed as stop": (sse(*text("Hel"), STOP), Told("Hel")),  # nothing shows that it was cut
+    "LiteLLM, Ollama: arguments as an object": (
+        sse(call("a", {"x": 1}, index=0, id="1", type="function"), STOP),
+        Told(calls=(("1", "a", '{"x":1}'),), reason="tool_calls"),
+    ),
+    "LiteLLM: a thought signature under its own name": (
+        sse(call("a", "{}", index=0, id="1", provider_specific_fields={"thought_signature": "abc"}), CALLS),
+        Told(
+            calls=(("1", "a", "{}"),),
+            reason="tool_calls",
+            extras={0: {"provider_specific_fields": {"thought_signature": "abc"}}},
+        ),
     ),
     "LiteLLM: glued objects under one index": (
         sse(call("a", '{"x": 1}{"x"', index=0, id="1"), call(arguments=": 2}", index=0), CALLS),
@@ -248,6 +292,23 @@ STREAMS: dict[str, tuple[bytes, Told | Failed]] = {
         sse(call("a", '{"x": "br', index=0, id="1"), CALLS),
         Told(calls=(("1", "a", '{"x": "br'),), reason="tool_calls"),
     ),
+    "vLLM: stop for a forced tool": (
+        sse(
+            chunk({"role": "assistant", "content": ""}),
+            call("a", '{"x"', index=0, id="chatcmpl-tool-1", type="function"),
+            call(arguments=": 1}", index=0),
+            chunk({"content": ""}, "stop", stop_reason=None),
+        ),
+        Told(calls=(("chatcmpl-tool-1", "a", '{"x": 1}'),), reason="tool_calls"),
+    ),
+    "vLLM, Ollama: reasoning": (
+        sse(chunk({"reasoning": "Let me "}), chunk({"reasoning": "think."}), *HELLO, STOP),
+        Told("Hello", carry={"reasoning": "Let me think."}),
+    ),
+    "Without a reasoning parser: thoughts in the text": (
+        sse(*text("<think>", "hm", "</think>", "Hello"), STOP),
+        Told("<think>hm</think>Hello"),  # nothing says that they are thoughts: a server's option does
+    ),
     "vLLM: error object of its own": (
         sse({"object": "error", "message": "boom", "type": "InternalServerError", "code": 500}),
         Failed(message="went wrong"),
@@ -299,7 +360,26 @@ STREAMS: dict[str, tuple[bytes, Told | Failed]] = {
         ),
         Told("Hello"),
     ),
+    "Azure: parallel calls behind an empty chunk": (
+        sse(
+            {"choices": [], "prompt_filter_results": [{"prompt_index": 0, "content_filter_results": {}}]},
+            chunk({"role": "assistant", "content": None}, content_filter_results={}),
+            call("a", '{"x": 1}', index=0, id="1", type="function"),
+            call("b", '{"y": 2}', index=1, id="2", type="function"),
+            CALLS,
+            {"choices": [], "usage": USAGE},
+        ),
+        Told(calls=(("1", "a", '{"x": 1}'), ("2", "b", '{"y": 2}')), reason="tool_calls", usage=(11, 5)),
+    ),
     "Choices null or missing": (sse({"choices": None}, {"id": "x"}, *HELLO, STOP), Told("Hello")),
+    "An error of null in every chunk": (
+        sse(chunk({"content": "Hello"}, error=None), chunk({}, "stop", error=None)),
+        Told("Hello"),
+    ),
+    "Two reasons: the first counts": (
+        sse(call("a", '{"x": 1}', index=0, id="1"), chunk({}, "length"), CALLS, STOP),
+        Told(calls=(("1", "a", '{"x": 1}'),), reason="length"),
+    ),
     "Content null, parts, text": (
         sse(
             chunk({"role": "assistant", "content": None}),
@@ -331,6 +411,22 @@ STREAMS: dict[str, tuple[bytes, Told | Failed]] = {
         sse(*HELLO, chunk({}, "stop", x_groq={"id": "req", "usage": USAGE})),
         Told("Hello", usage=(11, 5)),
     ),
+    "Groq: tool_use_failed inside the stream": (
+        b"event: error\n"
+        + sse(
+            {
+                "error": {
+                    "message": "Failed to call a function. Please adjust your prompt.",
+                    "type": "invalid_request_error",
+                    "code": "tool_use_failed",
+                    "failed_generation": "<function=a{",
+                    "status_code": 400,
+                }
+            },
+            done=False,
+        ),
+        Failed(message="went wrong"),
+    ),
     "Moonshot: usage in the choice": (
         sse(*HELLO, {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop", "usage": USAGE}]}),
         Told("Hello", usage=(11, 5)),
@@ -344,6 +440,21 @@ STREAMS: dict[str, tuple[bytes, Told | Failed]] = {
         ),
         Told("Hello", usage=(11, 5), carry={"reasoning_content": "Let me think."}),
     ),
+    "DeepSeek: reasoning_content before a call": (
+        sse(
+            chunk({"role": "assistant", "content": None, "reasoning_content": "I need "}),
+            chunk({"reasoning_content": "the weather."}),
+            call("a", "", index=0, id="call_00_x", type="function"),
+            call(arguments='{"x": 1}', index=0),
+            chunk({"content": "", "reasoning_content": None}, "tool_calls", usage=USAGE),
+        ),
+        Told(
+            calls=(("call_00_x", "a", '{"x": 1}'),),
+            reason="tool_calls",
+            usage=(11, 5),
+            carry={"reasoning_content": "I need the weather."},
+        ),
+    ),
     "DeepSeek: insufficient system resource": (
         sse(*HELLO, chunk({}, "insufficient_system_resource")),
         Failed(message="went wrong"),
@@ -351,6 +462,16 @@ STREAMS: dict[str, tuple[bytes, Told | Failed]] = {
     "llama.cpp: timings": (
         sse(*HELLO, chunk({}, "stop", usage=USAGE, timings={"prompt_n": 9, "predicted_ms": 1.5})),
         Told("Hello", usage=(11, 5)),
+    ),
+    "llama.cpp: timings beside calls": (
+        sse(
+            chunk({"role": "assistant", "content": None}),
+            call("a", '{"x"', index=0, id="Zk1", type="function"),
+            call(arguments=": 1}", index=0),
+            chunk({}, "tool_calls"),
+            {"choices": [], "usage": USAGE, "timings": {"prompt_n": 9, "predicted_per_second": 40.5}},
+        ),
+        Told(calls=(("Zk1", "a", '{"x": 1}'),), reason="tool_calls", usage=(11, 5)),
     ),
     "MiniMax: the whole message once more": (
         sse(*HELLO, {"choices": [{"index": 0, "message": {"content": "Hello"}, "finish_reason": "stop"}]}),

@@ -22,6 +22,7 @@ from assistant_site.llm.chat import (
     TurnFinished,
 )
 from assistant_site.llm.client import stream_turn
+from assistant_site.llm.errors import TurnFailed
 from assistant_site.llm.sending import Habits
 from assistant_site.llm.tests.quirk_server import (
     CUT,
@@ -266,6 +267,45 @@ def test_the_provider_says_how_long_to_wait() -> None:
     assert time.monotonic() - started >= 0.3
 
 
+def test_without_a_wish_the_pauses_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float | None] = []
+    pause_of = client._pause
+
+    def noted(failed: TurnFailed, retries: int) -> float | None:
+        pauses.append(pause_of(failed, retries))
+        return None if pauses[-1] is None else 0.0
+
+    monkeypatch.setattr(client, "FIRST_PAUSE_SECONDS", 1.0)
+    monkeypatch.setattr(client, "_pause", noted)
+    one_api = answering({"error": {"message": "当前分组上游负载已饱和，请稍后再试", "type": "upstream_error"}}, 429)
+    with QuirkServer(one_api) as provider:
+        failed = failure(provider)
+
+    assert failed.code == "rate_limit_exceeded"
+    first, second = pauses
+    assert first is not None
+    assert second is not None
+    assert 0.5 <= first <= 1
+    assert 1 <= second <= 2
+
+
+def test_waiting_to_ask_again_ends_with_the_callers_patience() -> None:
+    async def impatient(provider: QuirkServer) -> float:
+        started = time.monotonic()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await collect(provider)
+        return time.monotonic() - started
+
+    with QuirkServer(refusing(429, retry_after="20")) as provider:
+        assert run(lambda: impatient(provider))[0] < 3
+    assert len(provider.requests) == 1
+
+
+def test_a_gateway_that_removes_keep_alives_may_be_silent_for_two_minutes(settings_of_tests: Any) -> None:
+    assert settings_of_tests.LLM_SILENCE_SECONDS >= 120
+
+
 def test_silence_is_final(settings_of_tests: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings_of_tests, "LLM_SILENCE_SECONDS", 0.2)
     with QuirkServer(Answer((HANG,))) as provider:
@@ -383,6 +423,35 @@ def test_the_log_tells_the_operator_what_the_tenant_must_not_know(caplog: pytest
     assert "r-42" in ours
     assert secret not in ours
     assert "private" not in ours
+
+
+@pytest.mark.parametrize(
+    ("answer", "logged"),
+    [
+        (
+            answering(b"<!doctype html><title>One API</title>", 200, {"content-type": "text/html"}),
+            ["status 200", "<!doctype html><title>One API</title>"],
+        ),
+        (Answer(streaming(delta(role="assistant")).pieces, headers={"x-oneapi-request-id": "r-42"}), ["r-42"]),
+    ],
+    ids=["no endpoint", "cut"],
+)
+def test_the_log_names_what_was_answered(answer: Answer, logged: list[str], caplog: pytest.LogCaptureFixture) -> None:
+    with QuirkServer(answer) as provider, caplog.at_level(logging.WARNING, logger="assistant_site"):
+        failure(provider)
+
+    assert all(part in caplog.text for part in logged)
+
+
+def test_an_estimated_usage_is_marked_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG, logger="assistant_site.llm"), QuirkServer(said("x", usage=None)) as provider:
+        ask(provider)
+    assert "estimated" in caplog.text
+
+    caplog.clear()
+    with caplog.at_level(logging.DEBUG, logger="assistant_site.llm"), QuirkServer(said("x")) as provider:
+        ask(provider)
+    assert "estimated" not in caplog.text
 
 
 def test_an_endless_error_body_is_not_read_to_its_end() -> None:

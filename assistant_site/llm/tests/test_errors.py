@@ -11,6 +11,27 @@ CASES = [
     (401, {"error": {"message": "无效的令牌"}}, "server_error", "refused the server's credential", False),
     (403, {"error": {"message": "no"}}, "server_error", "refused the server's credential", False),
     (
+        401,
+        {"error": {"message": "该令牌已过期 (request id: 1)", "type": "one_api_error"}},
+        "server_error",
+        "creden",
+        False,
+    ),
+    (
+        403,
+        {"error": {"message": "该令牌无权使用模型：m", "type": "one_api_error"}},
+        "server_error",
+        "credential",
+        False,
+    ),
+    (
+        429,
+        {"error": {"message": "当前分组上游负载已饱和，请稍后再试", "type": "upstream_error", "code": "429"}},
+        "rate_limit_exceeded",
+        "rate limit",
+        True,
+    ),
+    (
         503,
         {"error": {"message": "当前分组 default 下对于模型 x 无可用渠道"}},
         "server_error",
@@ -19,7 +40,20 @@ CASES = [
     ),
     (500, {"error": {"type": "one_api_panic", "message": "x"}}, "server_error", "went wrong", False),
     (500, {"error": {"code": "do_request_failed", "message": "dial tcp 10.1.2.3:80"}}, "server_error", "wrong", True),
-    (502, {"error": {"message": " (request id: 1)", "param": "502"}}, "server_error", "went wrong", True),
+    (
+        502,
+        {
+            "error": {
+                "message": " (request id: 1)",
+                "type": "upstream_error",
+                "code": "bad_response_status_code",
+                "param": "502",
+            }
+        },
+        "server_error",
+        "went wrong",
+        True,
+    ),
     (408, {}, "server_error", "went wrong", True),
     (409, {}, "server_error", "went wrong", True),
     (400, {"error": {"code": "context_length_exceeded", "message": "Too long."}}, "invalid_prompt", "Too long.", False),
@@ -37,6 +71,34 @@ CASES = [
         False,
     ),
     (301, {}, "server_error", "redirects", False),
+    (400, {"error": {"message": "No connected db.", "type": "no_db_connection"}}, "server_error", "credential", False),
+    (
+        429,
+        {
+            "error": {
+                "message": "litellm.RateLimitError: RateLimitError: OpenAIException - You exceeded your current quota",
+                "type": "throttling_error",
+                "code": "429",
+            }
+        },
+        "rate_limit_exceeded",
+        "current quota",
+        False,
+    ),
+    (
+        400,
+        {
+            "error": {
+                "message": "Failed to call a function.",
+                "type": "invalid_request_error",
+                "code": "tool_use_failed",
+                "failed_generation": "<function=f{",
+            }
+        },
+        "server_error",
+        "went wrong",
+        True,
+    ),
 ]
 
 
@@ -70,6 +132,32 @@ def test_what_belongs_to_the_operator_is_never_shown(message: str) -> None:
 def test_links_are_cut_out_and_length_is_bounded() -> None:
     assert shown_to_tenant("No access. See https://example.com/help?x=1 for more.") == "No access. See … for more."
     assert len(shown_to_tenant("a b " * 1_000)) == 400
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        (
+            "litellm.BadRequestError: OpenAIException - messages[0] is wrong\n\n"
+            "LiteLLM: model group 'inner-route' failed with the error above. No fallback was attempted.",
+            "messages[0] is wrong",
+        ),
+        (
+            "litellm.ContextWindowExceededError: litellm.BadRequestError: ContextWindowExceededError: "
+            "OpenAIException - This model's maximum context length is 9 tokens.\nmodel=inner-route. "
+            "context_window_fallbacks=None. fallbacks=None.\n\nSet 'context_window_fallback' - https://example.com/routing#fallbacks",
+            "This model's maximum context length is 9 tokens.",
+        ),
+        (
+            "litellm.BadRequestError: AnthropicException - No. Received Model Group=inner-route\n"
+            "Available Model Group Fallbacks=None",
+            "No.",
+        ),
+        ("The parameter a: b - c is wrong", "The parameter a: b - c is wrong"),
+    ],
+)
+def test_a_gateways_routing_is_cut_out(message: str, shown: str) -> None:
+    assert shown_to_tenant(message) == shown
 
 
 def test_the_log_holds_no_credential() -> None:

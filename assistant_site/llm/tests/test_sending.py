@@ -123,6 +123,44 @@ def test_a_400_that_names_a_feature_of_the_request_is_read(message: str, feature
     assert refused_features(ProviderError(message=message), body(request)) == features
 
 
+@pytest.mark.parametrize(
+    ("message", "feature"),
+    [
+        ("property 'stream_options' is unsupported", "stream_options"),  # Groq
+        ("'messages.1' : property 'reasoning' is unsupported", "reasoning"),
+        ("Unknown name \"reasoning_content\" at 'messages[1]': Cannot find field.", "reasoning"),
+        ("messages[0].role: 'developer' is not supported, expected one of: system, user", "developer"),
+        ("Unsupported parameter: 'max_completion_tokens'. Use 'max_tokens' instead.", "max_completion_tokens"),
+    ],
+)
+def test_what_a_gateway_does_not_know_is_left_out(message: str, feature: str) -> None:
+    thought = {"role": "assistant", "content": "", "reasoning": "hm", "reasoning_content": "hm"}
+    messages = [{"role": "developer", "content": "A"}, thought]
+    sent = body(ChatRequest("m", messages, options={"max_completion_tokens": 5}))
+
+    refused = refused_features(ProviderError(message=message), sent)
+
+    assert feature in refused
+    again = body(ChatRequest("m", messages, options={"max_completion_tokens": 5}), refused)
+    assert again != sent
+    assert refused_features(ProviderError(message=message), again).isdisjoint(refused)
+
+
+def test_thoughts_are_sent_back_unless_they_are_refused() -> None:
+    thought = {"role": "assistant", "content": "x", "reasoning_content": "hm", "reasoning_details": [{"text": "hm"}]}
+    request = ChatRequest("m", [thought])
+
+    assert body(request)["messages"] == [thought]
+    assert body(request, frozenset({"reasoning"}))["messages"] == [{"role": "assistant", "content": "x"}]
+
+
+def test_a_provider_that_misses_thoughts_is_no_provider_that_refuses_them() -> None:
+    sent = body(ChatRequest("m", [{"role": "assistant", "content": "x", "reasoning_content": "hm"}]))
+    missed = "The `reasoning_content` in the thinking mode must be passed back to the API."
+
+    assert refused_features(ProviderError(message=missed), sent) == NONE
+
+
 def test_habits_are_remembered_by_endpoint_and_model() -> None:
     habits = Habits()
     here, there = Endpoint("http://a/v1", "k"), Endpoint("http://b/v1", "k", {"without": "strict, top_p"})
