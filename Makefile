@@ -1,12 +1,13 @@
 # The commands of daily work; `make` alone lists them. Each makes .venv and installs what is missing by itself.
 
 VENV := .venv
+GATEWAYS := .venv-gateways
 PYTHON := $(VENV)/bin/python
 PIP := $(PYTHON) -m pip --disable-pip-version-check --no-input --quiet
 LOCK := $(PYTHON) -m piptools compile --quiet --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fix contract lock venv installed installed-dev
+.PHONY: help run test check fix contract gateways lock venv installed installed-dev
 .NOTPARALLEL:
 
 help: ## this list
@@ -15,11 +16,21 @@ help: ## this list
 run: installed ## start everything: PostgreSQL, Valkey, web and worker; Ctrl-C ends it
 	@exec $(PYTHON) manage.py up
 
-test: installed-dev ## all tests but the SDK contract
+test: installed-dev ## all tests but the SDK contract and the gateways
 	@exec $(PYTHON) -m pytest -m "not contract and not gateways and not chaos"
 
 contract: installed-dev ## the official SDK against a live server
 	@exec $(PYTHON) -m pytest -m contract
+
+# LiteLLM pins what it needs, so it gets an environment of its own. Its pins are copied last, as below.
+gateways: installed-dev ## whole runs through the real LiteLLM proxy, installed into .venv-gateways (750 MB)
+	@cmp -s requirements-gateways.txt $(GATEWAYS)/requirements.txt && exit 0; \
+	echo "Installing LiteLLM into $(GATEWAYS) (only this once; 750 MB, some minutes) ..."; \
+	umask 022; \
+	rm -rf $(GATEWAYS) && $(PYTHON) -m venv $(GATEWAYS) \
+		&& $(PIP) --python $(GATEWAYS)/bin/python install --root-user-action=ignore -r requirements-gateways.txt \
+		&& cp requirements-gateways.txt $(GATEWAYS)/requirements.txt
+	@exec $(PYTHON) -m pytest -m gateways
 
 check: installed-dev ## format, lint, import contracts, types, missing migrations, tests: what CI runs
 	$(PYTHON) -m ruff format --check .
@@ -40,6 +51,7 @@ lock: installed-dev ## pin the newest allowed versions in requirements*.txt
 	@# redis needs it on older Pythons than the one that locks; Debian 12 has such a one.
 	@for f in requirements.txt requirements-dev.txt; do \
 		echo 'async-timeout==5.0.1 ; python_full_version < "3.11.3"' >> $$f; done
+	$(LOCK) --upgrade --output-file=requirements-gateways.txt requirements-gateways.in
 
 # .venv/made and the copies of the requirement files are written last, so whatever was cut short is done again. The
 # files' texts are compared, not their dates: changing branches back and forth installs nothing.
