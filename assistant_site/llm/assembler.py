@@ -50,6 +50,7 @@ class Assembler:
         self._reason: str | None = None
         self._usage: Usage | None = None
         self._said = 0  # bytes of text and refusal told
+        self._blank = ""  # white space at the text's beginning, held back: before calls it says nothing
         self._thought: dict[str, list[str]] = {}
         self._carry: JSONObject = {}
         self._argument_bytes = 0
@@ -81,6 +82,8 @@ class Assembler:
         """The last events, `TurnFinished` at their end. Raises `ModelFailed` if the answer was cut."""
         events: list[ChatEvent] = []
         reason = self._final_reason()
+        if self._blank and not self._said and not self._calls:
+            events.append(TextDelta(self._blank))
         self._calls.finish(events)
         for name, pieces in self._thought.items():
             self._carry[name] = "".join(pieces)
@@ -99,7 +102,7 @@ class Assembler:
             else:
                 self._take_content(content, events)
                 self._take_rest(delta, events)
-        elif isinstance(choice.get("message"), dict) and not self._said and not self._calls:
+        elif isinstance(choice.get("message"), dict) and not (self._said or self._blank or self._calls):
             # A whole answer. MiniMax also repeats it behind its deltas: then it says nothing new.
             self._take_content(choice["message"].get("content"), events)
             self._take_rest(choice["message"], events, whole=True)
@@ -110,6 +113,11 @@ class Assembler:
             self._note_usage(choice)
 
     def _say(self, text: str, events: list[ChatEvent]) -> None:
+        if not self._said:
+            text = self._blank + text
+            self._blank = text if text.isspace() else ""
+            if self._blank:
+                return
         self._said += text_bytes(text)
         events.append(TextDelta(text))
 

@@ -200,6 +200,7 @@ GATEWAYS = {
         (
             recorded(call("a", '{"x": "br', index=0, id="cut", type="function"), CALLS),
             recorded(
+                *text("\n\n"),
                 call("a", '{"x": 1}', index=0, id="call_1", type="function"),
                 call("b", '{"y"', index=1, id="call_2", type="function"),
                 call(arguments=": 2}", index=1),

@@ -301,6 +301,13 @@ STREAMS: dict[str, tuple[bytes, Told | Failed]] = {
         ),
         Told(calls=(("chatcmpl-tool-1", "a", '{"x": 1}'),), reason="tool_calls"),
     ),
+    "vLLM, Qwen: white space before a call": (
+        sse(*text("\n", "\n"), call("a", '{"x": 1}', index=0, id="1"), CALLS),
+        Told(calls=(("1", "a", '{"x": 1}'),), reason="tool_calls"),
+    ),
+    "White space before a text": (sse(*text("\n", "\n", "Hel", " ", "lo", "\n"), STOP), Told("\n\nHel lo\n")),
+    "White space alone": (sse(*text("\n", "\n"), STOP), Told("\n\n")),
+    "White space where calls were announced": (sse(*text("\n\n"), CALLS), Failed(message="went wrong")),
     "vLLM, Ollama: reasoning": (
         sse(chunk({"reasoning": "Let me "}), chunk({"reasoning": "think."}), *HELLO, STOP),
         Told("Hello", carry={"reasoning": "Let me think."}),
