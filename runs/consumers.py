@@ -1,7 +1,7 @@
 """A page's one socket: follows runs of a thread as they happen, and starts, answers and cancels them.
 
 What a message asks for is made as an ordinary request of the API (`call`), so it is validated, refused and answered
-exactly as over HTTP. docs/streams.md describes the messages and the codes with which the socket is closed.
+exactly as over HTTP. docs/extensions.md describes the messages and the codes with which the socket is closed.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ IDLE_SECONDS = 600.0  # without a message or an event
 
 AT_WORK = 32  # messages at a time
 
-# The codes with which a socket is closed; docs/streams.md tells callers of them.
+# The codes with which a socket is closed; docs/extensions.md tells callers of them.
 NOT_UNDERSTOOD = 4400
 NOT_AUTHENTICATED = 4401
 SUSPENDED = 4403
