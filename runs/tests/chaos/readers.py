@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from assistant_site.tests.callers import Event, read_events
+from assistant_site.wire import sse
 from runs.machine import RESTING_EVENTS, TERMINAL
 from runs.tests.chaos.callers import Caller, Connection, Unreachable, connect
 
@@ -142,7 +143,8 @@ class Reader:
         return await connect(self.caller.port(), self.caller.token, "GET", path, receive_buffer=buffer, **headers)
 
     def _take(self, segment: Segment, frames: bytes) -> None:
-        for event in read_events(frames):
+        frames = frames.replace(sse.KEEP_ALIVE, b"")
+        for event in read_events(frames) if frames else ():
             if event.name == "done":
                 segment.end = "done"
                 return
