@@ -43,6 +43,8 @@ def from_rows(run_id: str, position: int, open_step: str | None, open_message: s
     ending = untold(run, record) if record.is_whole else ends_of(open_step, open_message)
     ending.append(run_event(run))
     first = max(record.position + 1, run.event_position - len(ending) + 1)
+    if record.is_whole:  # whoever comes later shall be told the same
+        events.append(run_id, first - 1, ending, end=record.position)
     told = [_told(first + at, name, data) for at, (name, data) in enumerate(ending)]
     return Ending([entry for entry in told if entry.position > position], run.is_terminal)
 

@@ -26,12 +26,14 @@ logger = logging.getLogger(__name__)
 GAP_PATIENCE_SECONDS = 0.5
 _BUFFERED_EVENTS = 20_000  # what a worker keeps while Valkey is away; beyond that, readers are told from the rows
 
-# Appends unless events between ARGV[1] and the stream's end are missing and ARGV[2] says to mind. Returns 1 if done.
+# Appends behind the position ARGV[1]. ARGV[2] is a condition: `wait` for the event at that position (0: not there yet),
+# a position at which the stream must end at present (else nothing is done), or `any`.
 _APPEND = """
 local last = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)
 local top = 0
 if #last > 0 then top = tonumber(string.match(last[1][1], '^(%d+)')) end
-if ARGV[2] == '1' and top < tonumber(ARGV[1]) then return 0 end
+if ARGV[2] == 'wait' and top < tonumber(ARGV[1]) then return 0 end
+if tonumber(ARGV[2]) and top ~= tonumber(ARGV[2]) then return 1 end
 local position = tonumber(ARGV[1])
 for at = 4, #ARGV, 2 do
   position = position + 1
@@ -62,10 +64,13 @@ class Told:
     data: bytes
 
 
-def append(run_id: str, after: int, told: Iterable[tuple[str, dict[str, Any]]], *, wait: bool = True) -> None:
+def append(
+    run_id: str, after: int, told: Iterable[tuple[str, dict[str, Any]]], *, wait: bool = True, end: int | None = None
+) -> None:
     """Appends events at the positions `after` + 1 and on, for a run that no worker holds. Never raises for Valkey.
 
-    Without `wait` events before them that are still under way are not waited for: their teller is dead.
+    Without `wait` events before them that are still under way are not waited for: their teller is dead. With `end`
+    they are appended only if the stream still ends there.
     """
     arguments: list[Any] = []
     for name, data in told:
@@ -74,14 +79,26 @@ def append(run_id: str, after: int, told: Iterable[tuple[str, dict[str, Any]]], 
     deadline = time.monotonic() + GAP_PATIENCE_SECONDS
     try:
         while True:
-            mind = int(wait and after > 0 and time.monotonic() < deadline)
-            if script(keys=[key(run_id)], args=[after, mind, kept_seconds(), *arguments]):
+            condition: str | int = "wait" if wait and after > 0 and time.monotonic() < deadline else "any"
+            if end is not None:
+                condition = end
+            if script(keys=[key(run_id)], args=[after, condition, kept_seconds(), *arguments]):
                 return
             time.sleep(0.005)
     except valkey.Failed as error:
         logger.warning(
             "Valkey did not take events of %s; its readers will be told from the database: %s", run_id, error
         )
+
+
+def end_of(run_id: str) -> int | None:
+    """The position of the last event in the run's stream, 0 if it is empty; None without Valkey."""
+    try:
+        last: Any = valkey.blocking().xrevrange(key(run_id), count=1)
+    except valkey.Failed as error:
+        logger.warning("The events of %s cannot be looked up: %s", run_id, error)
+        return None
+    return int(last[0][0].partition(b"-")[0]) if last else 0
 
 
 def told_of(run_id: str) -> list[Told]:

@@ -16,6 +16,7 @@ from django.utils import timezone
 from runs import machine
 from runs.actions import MovedMeanwhile, Telling, close_open_objects, count_message, move, run_event
 from runs.machine import Status
+from runs.mending import mend
 from runs.models import Run, RunStep, StepStatus, added_usage
 from runs.serializers import RunStepObjectSerializer
 from threads.models import Message, MessageStatus
@@ -36,6 +37,7 @@ def claim(run_id: str, owner: str) -> tuple[Run, Telling] | None:
     queued = Run.objects.across_tenants().filter(pk=run_id, status=Status.QUEUED, expires_at__gt=Now())
     for run in queued[:1]:
         before = run.event_position
+        mend(run)
         taken = {
             "claim": uuid.uuid4(),
             "claimed_by": owner,

@@ -1,0 +1,48 @@
+"""Events that were lost with whoever should have told them: a run's queueing is committed first and told then."""
+
+from datetime import timedelta
+
+from django.utils import timezone
+
+from runs import events
+from runs.actions import Telling, run_event
+from runs.models import Run
+from runs.record import Record, untold
+from runs.serializers import RunObjectSerializer
+from threads.models import Thread
+from threads.serializers import ThreadObjectSerializer
+
+FRESH_SECONDS = 1.0  # a run that is claimed so soon was put into the queue, which comes after the telling
+
+
+def mend(run: Run) -> None:
+    """Tells of a queued run what its stream lacks, at the positions that were meant for it.
+
+    Harmless if the teller is alive and only slow: it would tell the same, and each position is taken once.
+    """
+    is_new = run.attempt == 0 and run.turns == 0
+    if is_new and timezone.now() - run.queued_at < timedelta(seconds=FRESH_SECONDS):
+        return
+    end = events.end_of(run.pk)
+    if end is None or end >= run.event_position:
+        return
+    told = _beginning(run) if end == 0 and is_new else _queueing(run)
+    room = run.event_position - end
+    if len(told) > room:  # pieces were lost too, and their positions with them
+        told = [(name, data) for name, data in told if not name.endswith(".delta")]
+    if told and len(told) <= room:
+        events.append(run.pk, run.event_position - len(told), told, end=end)
+
+
+def _beginning(run: Run) -> Telling:
+    told = RunObjectSerializer.of(run)
+    beginning: Telling = [("thread.run.created", told), ("thread.run.queued", told)]
+    if run.event_position > len(beginning):  # it was created together with its thread
+        thread = Thread.objects.across_tenants().get(pk=run.thread_id)
+        beginning.insert(0, ("thread.created", ThreadObjectSerializer.of(thread)))
+    return beginning
+
+
+def _queueing(run: Run) -> Telling:
+    record = Record(events.told_of(run.pk))
+    return [*untold(run, record), run_event(run)] if record.is_whole else []
