@@ -1,7 +1,9 @@
 """Events that were lost with whoever should have told them: a run's queueing is committed first and told then."""
 
+import logging
 from datetime import timedelta
 
+from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from runs import events
@@ -11,6 +13,8 @@ from runs.record import Record, untold
 from runs.serializers import RunObjectSerializer
 from threads.models import Thread
 from threads.serializers import ThreadObjectSerializer
+
+logger = logging.getLogger(__name__)
 
 FRESH_SECONDS = 1.0  # a run that is claimed so soon was put into the queue, which comes after the telling
 
@@ -23,6 +27,15 @@ def mend(run: Run) -> None:
     is_new = run.attempt == 0 and run.turns == 0
     if is_new and timezone.now() - run.queued_at < timedelta(seconds=FRESH_SECONDS):
         return
+    try:
+        _mend(run, is_new)
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception:  # readers may miss something; the run must not stand still for it
+        logger.exception("The events of %s could not be mended.", run.pk)
+
+
+def _mend(run: Run, is_new: bool) -> None:
     end = events.end_of(run.pk)
     if end is None or end >= run.event_position:
         return

@@ -15,8 +15,8 @@ from runs.tests.chaos.stories import Story
 LEASE_SECONDS = 3
 FROZEN_SECONDS = LEASE_SECONDS + 4.0  # beyond the lease, and until a ticker has looked
 LOOK_SECONDS = 0.05
-ARMS = 12
-ARMED_SECONDS = 1.5  # then the next point is tried
+ARMS = 16
+ARMED_SECONDS = 1.2  # then the next point is tried
 
 # Points that each run passes are drawn more often than those of rare ends.
 RARE = {"claimed with outputs", "message closed", "calls answered", "failed", "before cancelled", "cancelled"}
@@ -68,7 +68,7 @@ def draw(chance: random.Random, *, workers: list[str], webs: list[str], window: 
 
 def _worker_arm(chance: random.Random) -> Arm:
     point = chance.choice([name for name in WORKER_POINTS for _ in range(1 if name in RARE else 2)])
-    nth = chance.randint(1, 15) if point in ("mid-text", "mid-arguments") else chance.choice([1, 1, 1, 2])
+    nth = chance.randint(1, 15) if point in ("mid-text", "mid-arguments") else chance.choice([1, 1, 1, 1, 2])
     how: How = "group" if chance.random() < 0.75 else "process"
     return Arm(point, nth, how)
 

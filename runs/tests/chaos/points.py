@@ -193,7 +193,7 @@ def install_worker(folder: Path, member: str) -> None:
     _after(reach, holding, "hand_back", "handed back")
     _before(reach, engine, "enqueue_run", "before requeue")
     _after(reach, recovery, "_take_from_dead", "taking up")
-    _before(reach, events, "append", "taken up", lambda *_, wait=True: not wait)
+    _before(reach, events, "append", "taken up", lambda *_, wait=True, **__: not wait)
 
 
 def install_web(folder: Path, member: str) -> None:
