@@ -31,9 +31,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--kills", type=int, default=100, help="end after so many kills")
     parser.add_argument("--minutes", type=float, default=60.0, help="end after so long, whatever was reached")
     parser.add_argument("--round", type=int, default=None, help="only this round of the seed, once")
-    parser.add_argument("--runs", type=int, default=24, help="runs in a round")
+    parser.add_argument("--runs", type=int, default=36, help="runs in a round")
     parser.add_argument("--webs", type=int, default=2)
-    parser.add_argument("--workers", type=int, default=3)
+    parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--keep", action="store_true", help="leave the folder with logs and data")
     return parser.parse_args()
 

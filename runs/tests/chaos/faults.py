@@ -15,8 +15,9 @@ from runs.tests.chaos.stories import Story
 LEASE_SECONDS = 3
 FROZEN_SECONDS = LEASE_SECONDS + 4.0  # beyond the lease, and until a ticker has looked
 LOOK_SECONDS = 0.05
-ARMS = 16
-ARMED_SECONDS = 1.2  # then the next point is tried
+ARMS = 24
+ARMED_SECONDS = 1.0  # then the next point is tried
+KILLED_UNMET = 0.4  # or the worker is killed wherever it is
 
 # Points that each run passes are drawn more often than those of rare ends.
 RARE = {"claimed with outputs", "message closed", "calls answered", "failed", "before cancelled", "cancelled"}
@@ -124,7 +125,9 @@ class Fate:
                 await asyncio.sleep(LOOK_SECONDS)
             else:
                 file.unlink(missing_ok=True)
-                await self._notice(member)
+                unmet = not await self._notice(member) and member in self.site.workers and member not in self._busy
+                if unmet and self.chance.random() < KILLED_UNMET and self.site.signal(member, signal.SIGKILL):
+                    await self._touch("worker killed at any moment", member=member)
 
     async def _notice(self, member: str) -> bool:
         found = fired(self.site.points, member)

@@ -22,7 +22,8 @@ from runs.tests.chaos.site import Site
 from runs.tests.chaos.stories import FUNCTIONS, Story
 from tenants.models import Provider
 
-WINDOW_SECONDS = 9.0
+WINDOW_SECONDS = 14.0
+JUDGES = 6
 READY_SECONDS = 60.0
 SHOWN_VIOLATIONS = 10  # with all details
 
@@ -137,16 +138,11 @@ class Suite:
 
     async def _judge(self, number: int, told: list[Story], weather: judge.Weather, happened: list[str]) -> int:
         bad = 0
-        for story in told:
-            try:
-                violations = await judge.judge(story, weather)
-                stored = await self.rows.stored(story.run)
-            except (NoAnswer, LookupError) as error:
-                violations, stored = [*story.problems, f"cannot be judged: {error!r}"], None
+        judges = asyncio.Semaphore(JUDGES)
+        for story, violations, end in await asyncio.gather(*(self._judged(story, weather, judges) for story in told)):
             self.report.judged(story.kind.name, story.touched, bool(violations))
             self.report.readers += len(story.readers)
-            if stored is not None:
-                self.report.ends["given up" if judge.was_given_up(stored) else stored.run.status] += 1
+            self.report.ends[end] += 1
             if violations:
                 bad += 1
                 self._tell(number, story, violations)
@@ -161,6 +157,19 @@ class Suite:
                 print(self.site.logs())
             print(f"again: make chaos SEED={self.seed} ROUND={number}", flush=True)
         return bad
+
+    @staticmethod
+    async def _judged(story: Story, weather: judge.Weather, judges: asyncio.Semaphore) -> tuple[Story, list[str], str]:
+        """Its violations, and how the run ended."""
+        async with judges:
+            try:
+                violations = await judge.judge(story, weather)
+                stored = await story.rows.stored(story.run)
+            except (NoAnswer, LookupError) as error:
+                return story, [*story.problems, f"cannot be judged: {error!r}"], "unknown"
+        if stored is None:
+            return story, violations, "unknown"
+        return story, violations, "given up" if judge.was_given_up(stored) else stored.run.status
 
     def _tell(self, number: int, story: Story, violations: list[str]) -> None:
         print(f"VIOLATION seed {self.seed} round {number} {story.run} ({story.kind.name}, {story.script.token})")
