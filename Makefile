@@ -7,17 +7,20 @@ PIP := $(PYTHON) -m pip --disable-pip-version-check --no-input --quiet
 LOCK := $(PYTHON) -m piptools compile --quiet --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fix contract gateways lock venv installed installed-dev
+.PHONY: help run test check slow fix contract gateways chaos chaos-short lock venv installed installed-dev
 .NOTPARALLEL:
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile
+	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' Makefile
 
 run: installed ## start everything: PostgreSQL, Valkey, web and worker; Ctrl-C ends it
 	@exec $(PYTHON) manage.py up
 
-test: installed-dev ## all tests but the SDK contract and the gateways
-	@exec $(PYTHON) -m pytest -m "not contract and not gateways and not chaos"
+test: installed-dev ## all tests but the slow ones, the SDK contract, the gateways and chaos
+	@exec $(PYTHON) -m pytest -m "not slow and not contract and not gateways and not chaos"
+
+slow: installed-dev ## the tests that take long: many processes, many streams
+	@exec $(PYTHON) -m pytest -m slow
 
 contract: installed-dev ## the official SDK against a live server
 	@exec $(PYTHON) -m pytest -m contract
@@ -32,13 +35,19 @@ gateways: installed-dev ## whole runs through the real LiteLLM proxy, installed 
 		&& cp requirements-gateways.txt $(GATEWAYS)/requirements.txt
 	@exec $(PYTHON) -m pytest -m gateways
 
-check: installed-dev ## format, lint, import contracts, types, missing migrations, tests: what CI runs
+chaos: installed-dev ## kills and cuts by the hundred, every run judged; SEED=7 KILLS=1000 MINUTES=30 ROUND=3
+	@exec $(PYTHON) -m runs.tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(KILLS),--kills $(KILLS)) \
+		$(if $(MINUTES),--minutes $(MINUTES)) $(if $(ROUND),--round $(ROUND))
+
+chaos-short: installed-dev ## the same with a short seed, as CI does
+	@exec $(PYTHON) -m pytest -m chaos
+
+check: installed-dev ## format, lint, import contracts, types, missing migrations
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m ruff check .
 	$(VENV)/bin/lint-imports
 	$(PYTHON) -m mypy .
 	$(PYTHON) -W ignore::RuntimeWarning manage.py makemigrations --check --dry-run
-	$(PYTHON) -m pytest -m "not contract and not gateways and not chaos"
 
 fix: installed-dev ## format, and repair what the linter can repair
 	$(PYTHON) -m ruff check --fix .

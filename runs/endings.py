@@ -26,8 +26,8 @@ class Ending:
 def from_rows(run_id: str, position: int, open_step: str | None, open_message: str | None) -> Ending | None:
     """The missing last events behind `position`; None while the run is not at rest, or its stream tells its end.
 
-    Where the stream is whole but for its end, they are what it does not tell, at the positions it would have them at.
-    Where it is gone they end what this reader has seen begin, and tell the run's state.
+    Where the stream is whole but for its end, they are what it does not tell, at the positions it would have them at,
+    and are added to it. Where it is gone they end what this reader has seen begin, and tell the run's state.
     """
     run = Run.objects.across_tenants().filter(pk=run_id).first()
     if run is None:
@@ -40,10 +40,12 @@ def from_rows(run_id: str, position: int, open_step: str | None, open_message: s
     if events.last_position(run_id) >= run.event_position:
         return None
     record = Record(events.told_of(run_id))
+    if record.position >= run.event_position:  # it came this moment
+        return None
     ending = untold(run, record) if record.is_whole else ends_of(open_step, open_message)
     ending.append(run_event(run))
     first = max(record.position + 1, run.event_position - len(ending) + 1)
-    if record.is_whole:  # whoever comes later shall be told the same
+    if record.is_whole and first + len(ending) - 1 == run.event_position:  # whoever comes later shall be told the same
         events.append(run_id, first - 1, ending, end=record.position)
     told = [_told(first + at, name, data) for at, (name, data) in enumerate(ending)]
     return Ending([entry for entry in told if entry.position > position], run.is_terminal)

@@ -91,16 +91,6 @@ def append(
         )
 
 
-def end_of(run_id: str) -> int | None:
-    """The position of the last event in the run's stream, 0 if it is empty; None without Valkey."""
-    try:
-        last: Any = valkey.blocking().xrevrange(key(run_id), count=1)
-    except valkey.Failed as error:
-        logger.warning("The events of %s cannot be looked up: %s", run_id, error)
-        return None
-    return int(last[0][0].partition(b"-")[0]) if last else 0
-
-
 def told_of(run_id: str) -> list[Told]:
     """All that the run's stream holds; nothing without Valkey."""
     try:

@@ -36,8 +36,8 @@ def mend(run: Run) -> None:
 
 
 def _mend(run: Run, is_new: bool) -> None:
-    end = events.end_of(run.pk)
-    if end is None or end >= run.event_position:
+    end = events.last_position(run.pk)
+    if end >= run.event_position:
         return
     told = _beginning(run) if end == 0 and is_new else _queueing(run)
     room = run.event_position - end

@@ -142,3 +142,17 @@ def test_an_end_told_from_the_rows_is_in_the_stream_for_the_next_reader(alice: L
     ]
     assert [entry.position for entry in ending.told] == [event.position for event in seen[-5:-1]]
     Folded(seen)
+
+
+def test_a_reader_who_was_not_given_the_end_yet_waits_for_its_stream(alice: LocalCaller) -> None:
+    thread = alice.thread("Hi")
+    run = claimed(alice.post(f"threads/{thread}/runs", {"assistant_id": alice.assistant()})["id"])
+    before = position = run.event_position
+    step, message, telling = holding.open_message(run, position, 1)
+    events.append(run.pk, position, telling)
+    position += len(telling)
+    content = [{"type": "text", "text": {"value": "", "annotations": []}}]
+    events.append(run.pk, position, holding.finish(run, position, 1, {}, message=(step, message, content)))
+    seen = events.told_of(run.pk)
+    assert endings.from_rows(run.pk, before, None, None) is None
+    assert events.told_of(run.pk) == seen
