@@ -51,7 +51,7 @@ def draw(chance: random.Random, *, workers: list[str], webs: list[str], window: 
     if chance.random() < 0.5:
         nth = chance.randint(1, 3)
         plan.arms[chance.choice(webs)] = [Arm(point, nth, "process") for point in chance.sample(list(WEB_POINTS), 4)]
-    frozen = chance.choice(workers) if chance.random() < 0.25 else ""
+    frozen = chance.choice(workers) if chance.random() < 0.4 else ""
     if frozen:
         point = chance.choice(["mid-text", "before finish", "inside finish", "claimed", "calls opened", "finished"])
         plan.arms[frozen].insert(chance.randint(0, 1), Arm(point, 1, "freeze"))
