@@ -2,7 +2,7 @@
 
 *In.* Twisted collects a whole body first, and takes multipart forms apart in the event loop, in memory: 300 MB from a
 caller without a token stopped every other request for many seconds. Here forms are left to Django, and of a body that
-is larger than MAX_BODY_MB only so much is kept that the handler can refuse it. (Sockets' messages daphne bounds.)
+is larger than MAX_BODY_MB only so much is kept that the handler can refuse it. A socket's messages are bounded alike.
 
 *Out.* Twisted buffers without limit what a slow reader has not taken. Here a `send` returns only when not too much is
 left unsent, so that whoever produces waits; a reader that takes nothing at all for a minute is cut off.
@@ -12,7 +12,7 @@ import asyncio
 import time
 from typing import Any
 
-from daphne import http_protocol, server
+from daphne import http_protocol, server, ws_protocol
 from django.conf import settings
 
 
@@ -25,6 +25,14 @@ class BoundedRequest(http_protocol.WebRequest):  # type: ignore[misc]
         if self.taken_in <= settings.MAX_BODY_BYTES:
             super().handleContentChunk(data)
         self.taken_in += len(data)
+
+
+class BoundedFactory(ws_protocol.WebSocketFactory):  # type: ignore[misc]
+    """Messages up to MAX_BODY_MB, where daphne's limit of 1 MB would also break what goes out."""
+
+    def setProtocolOptions(self, **options: Any) -> None:  # noqa: N802 autobahn's name
+        limits = {"maxMessagePayloadSize": settings.MAX_BODY_BYTES, "maxFramePayloadSize": settings.MAX_BODY_BYTES}
+        super().setProtocolOptions(**(options | limits))
 
 
 MOST_UNSENT = 256 * 1024
@@ -63,4 +71,5 @@ async def handle_reply_patiently(self: Any, protocol: Any, message: Any) -> None
 def bound() -> None:
     """Makes daphne use these; any other server is not touched."""
     http_protocol.WebRequest = BoundedRequest  # looked up for each connection
+    server.WebSocketFactory = BoundedFactory
     server.Server.handle_reply = handle_reply_patiently

@@ -121,7 +121,7 @@ def be_worker(folder: Path, name: str) -> None:
     from runs import workers
     from runs.tests.chaos import points
 
-    workers._spawned = multiprocessing.Value("i", 0)  # made at import, so all of the nursery's children would share it
+    workers._alive = multiprocessing.Value("i", 0)  # made at import, so all of the nursery's children would share it
     points.install_worker(folder / "points", name)
     execute_from_command_line(["manage.py", "qcluster"])
 
