@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import openai
 import pytest
 
@@ -102,3 +103,40 @@ def test_the_pass_through(lena: LiveCaller) -> None:
     with pytest.raises(openai.InternalServerError):
         client.chat.completions.create(model="demo", messages=[{"role": "user", "content": "fail:500"}])
     assert len(client.embeddings.create(model="demo", input="x").data[0].embedding) == 256
+
+
+class LosesAnswers(httpx2.HTTPTransport):
+    """Brings each request to the server, and loses the first answer to each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lost: set[str] = set()
+
+    def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+        response = super().handle_request(request)
+        key = request.headers.get("idempotency-key", "")
+        if request.method == "POST" and key and key not in self.lost:
+            self.lost.add(key)
+            response.read()
+            raise httpx2.ReadError("the connection broke", request=request)
+        return response
+
+
+def test_the_sdks_own_retries_make_no_twins(lena: LiveCaller) -> None:
+    """It repeats a POST whose answer was lost; told the header's name, it names its requests."""
+    transport = LosesAnswers()
+    http = openai.DefaultHttpxClient(transport=transport)
+    with openai.OpenAI(base_url=lena.base_url, api_key=lena.token, http_client=http) as client:
+        client._idempotency_header = "Idempotency-Key"
+        assistant = client.beta.assistants.create(model="demo", name="only one")
+        thread = client.beta.threads.create()
+        client.beta.threads.messages.create(thread.id, role="user", content="Hi")
+        run = client.beta.threads.runs.create_and_poll(thread_id=thread.id, assistant_id=assistant.id)
+        assert run.status == "completed"
+        with client.beta.threads.runs.stream(thread_id=thread.id, assistant_id=assistant.id) as stream:
+            stream.until_done()
+            assert stream.get_final_run().status == "completed"
+    assert len(transport.lost) == 5
+    assert len(lena.get("assistants")["data"]) == 1
+    assert len(lena.get(f"threads/{thread.id}/runs")["data"]) == 2
+    assert [message["role"] for message in lena.messages(thread.id)] == ["user", "assistant", "assistant"]
