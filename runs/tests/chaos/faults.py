@@ -17,10 +17,13 @@ FROZEN_SECONDS = LEASE_SECONDS + 4.0  # beyond the lease, and until a ticker has
 LOOK_SECONDS = 0.05
 ARMS = 24
 ARMED_SECONDS = 1.0  # then the next point is tried
+FREEZING_SECONDS = 8.0  # seldom and slow, so one that is planned shall happen
 KILLED_UNMET = 0.4  # or the worker is killed wherever it is
 
 # Points that each run passes are drawn more often than those of rare ends.
 RARE = {"claimed with outputs", "message closed", "calls answered", "failed", "before cancelled", "cancelled"}
+# Where a sleeper wakes up to write for a run that is somebody else's by then, or has written already.
+FREEZING = ("before message opened", "before calls recorded", "before finish", "mid-text", "claimed", "inside finish")
 SITE_FAULTS = (
     "Valkey killed",
     "Valkey emptied",
@@ -51,10 +54,9 @@ def draw(chance: random.Random, *, workers: list[str], webs: list[str], window: 
     if chance.random() < 0.5:
         nth = chance.randint(1, 3)
         plan.arms[chance.choice(webs)] = [Arm(point, nth, "process") for point in chance.sample(list(WEB_POINTS), 4)]
-    frozen = chance.choice(workers) if chance.random() < 0.4 else ""
+    frozen = chance.choice(workers) if chance.random() < 0.5 else ""
     if frozen:
-        point = chance.choice(["mid-text", "before finish", "inside finish", "claimed", "calls opened", "finished"])
-        plan.arms[frozen].insert(chance.randint(0, 1), Arm(point, 1, "freeze"))
+        plan.arms[frozen].insert(chance.randint(0, 1), Arm(chance.choice(FREEZING), 1, "freeze"))
     if chance.random() < 0.4:
         arm = Arm(chance.choice(list(DRAIN_POINTS)), 1, "group") if chance.random() < 0.8 else None
         plan.drains.append((chance.uniform(1.0, window), chance.choice([w for w in workers if w != frozen]), arm))
@@ -119,7 +121,8 @@ class Fate:
             while member in self._busy:  # noqa: ASYNC110
                 await asyncio.sleep(LOOK_SECONDS)
             arm.write(file)
-            for _ in range(int(ARMED_SECONDS / LOOK_SECONDS)):
+            patience = FREEZING_SECONDS if arm.how == "freeze" else ARMED_SECONDS
+            for _ in range(int(patience / LOOK_SECONDS)):
                 if await self._notice(member):
                     break
                 await asyncio.sleep(LOOK_SECONDS)

@@ -24,11 +24,13 @@ WORKER_POINTS = {
     "claimed again": "a run of a dead worker was claimed",
     "claimed with outputs": "a run was claimed whose tool outputs were submitted",
     "first token": "the model's first words came, nothing is stored",
+    "before message opened": "message and step are about to be stored",
     "message opened": "message and step were stored",
     "mid-text": "somewhere in the model's words",
     "message closed": "the text before calls was stored",
     "calls opened": "the step for calls was stored",
     "mid-arguments": "somewhere in a call's arguments",
+    "before calls recorded": "calls are whole and not stored",
     "calls recorded": "calls were stored, the run waits for its caller",
     "calls answered": "calls of an unknown tool were stored with our answer",
     "before finish": "the model's answer is whole and not stored",
@@ -178,9 +180,11 @@ def install_worker(folder: Path, member: str) -> None:
     _before(reach, Execution, "take_text", "first token", lambda self, turn, text: bool(text) and turn.message is None)
     _before(reach, Execution, "take_text", "mid-text", lambda self, turn, text: turn.message is not None)
     _before(reach, Execution, "tell_arguments", "mid-arguments")
+    _before(reach, holding, "open_message", "before message opened")
     _after(reach, holding, "open_message", "message opened")
     _after(reach, holding, "close_message", "message closed")
     _after(reach, holding, "open_calls", "calls opened")
+    _before(reach, holding, "wait_for_outputs", "before calls recorded")
     _after(reach, holding, "wait_for_outputs", "calls recorded")
     _after(reach, holding, "complete_calls", "calls answered")
     _before(reach, holding, "finish", "before finish")

@@ -39,7 +39,6 @@ class Site:
         self.ports = {f"web-{number}": free_port() for number in range(1, webs + 1)}
         self.workers = [f"worker-{number}" for number in range(1, workers + 1)]
         self.pids: dict[str, int] = {}
-        self.deaths = 0
         self.failure = ""
         self._down: dict[str, float] = {}  # servers that stay away until this moment
         self._tasks: queue.Queue[Callable[[], None]] = queue.Queue()
@@ -177,7 +176,6 @@ class Site:
                 continue
             self.pids.pop(said["name"], None)
             if not self._stopping:
-                self.deaths += 1
                 self._bear(said["name"])
         if not self._stopping:
             self.failure = f"The nursery ended.\n{tail(self.folder / 'log' / 'nursery.log')}"
