@@ -18,7 +18,7 @@ ENVIRONMENT = {
     "PYTHONUNBUFFERED": "1",
     "RUN_LEASE_SECONDS": "3",
     "WORKER_DRAIN_SECONDS": "1",
-    "LLM_SILENCE_SECONDS": "5",
+    "LLM_SILENCE_SECONDS": "9",  # longer than a worker is frozen, which would take its own sleep for silence
     "LLM_RETRIES": "1",
     "WORKER_DATABASE_THREADS": "4",
     "WEB_THREADS": "8",
