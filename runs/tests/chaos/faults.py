@@ -13,7 +13,7 @@ from runs.tests.chaos.site import Site
 from runs.tests.chaos.stories import Story
 
 LEASE_SECONDS = 3
-FROZEN_SECONDS = LEASE_SECONDS + 4.0  # beyond the lease, and until a ticker has looked
+FROZEN_SECONDS = LEASE_SECONDS + 5.0  # beyond the lease, and until a ticker has looked; at most
 LOOK_SECONDS = 0.05
 ARMS = 24
 ARMED_SECONDS = 1.0  # then the next point is tried
@@ -87,6 +87,7 @@ class Fate:
         self._began = time.monotonic()
         self._tasks: list[asyncio.Task[None]] = []
         self._thaws: list[asyncio.Task[None]] = []
+        self._sleepers = 0  # meanwhile nobody else dies, so that somebody takes up what the sleeper held
         self._busy: set[str] = set()  # members that are frozen or drain: their arms wait
 
     async def strike(self, window: float) -> None:
@@ -118,7 +119,7 @@ class Fate:
     async def _arm_in_turn(self, member: str) -> None:
         file = armed_file(self.site.points, member)
         for arm in self.plan.arms[member]:
-            while member in self._busy:  # noqa: ASYNC110
+            while member in self._busy or self._sleepers:  # noqa: ASYNC110
                 await asyncio.sleep(LOOK_SECONDS)
             arm.write(file)
             patience = FREEZING_SECONDS if arm.how == "freeze" else ARMED_SECONDS
@@ -141,19 +142,26 @@ class Fate:
         runs = await self.rows.held_by(found.pid) if member in self.site.workers else None
         if arm.how == "freeze":
             await self._touch(f"frozen, {fault}", runs=runs, kills=0, member=member)
-            self._freeze(member)
+            self._freeze(member, found.pid, runs or set())
         else:
             await self._touch(f"{fault}", runs=runs, member=f"{member} {arm.how}")
         return True
 
-    def _freeze(self, member: str) -> None:
-        """It sleeps already; it wakes up when others have taken its runs."""
+    def _freeze(self, member: str, pid: int, held: set[str]) -> None:
+        """It sleeps already; it wakes up as soon as others have taken the runs it held, and are at work on them."""
         self.frozen = True
         self._busy.add(member)
+        self._sleepers += 1
 
         async def thaw() -> None:
-            await asyncio.sleep(FROZEN_SECONDS)
+            until = time.monotonic() + FROZEN_SECONDS
+            while time.monotonic() < until:
+                await asyncio.sleep(LOOK_SECONDS)
+                taken = held - await self.rows.held_by(pid) if held else set()
+                if held and taken >= held and taken & await self.rows.held():
+                    break
             self.site.signal(member, signal.SIGCONT)
+            self._sleepers -= 1
             self._busy.discard(member)
 
         self._thaws.append(asyncio.create_task(thaw()))
@@ -198,7 +206,7 @@ class Fate:
             case "worker frozen at any moment":
                 if member not in self._busy and self.site.signal(member, signal.SIGSTOP):
                     await self._touch(what, kills=0, member=member)
-                    self._freeze(member)
+                    self._freeze(member, 0, set())
             case _:
                 if self.site.signal(member, signal.SIGKILL):
                     await self._touch(what, member=member)

@@ -86,6 +86,11 @@ class Rows:
         held = Run.objects.across_tenants().filter(claimed_by__endswith=f":{pid}", status__in=HELD)
         return await self.call(lambda: set(held.values_list("pk", flat=True)))
 
+    async def held(self) -> set[str]:
+        """The runs that some worker holds."""
+        held = Run.objects.across_tenants().filter(status__in=HELD)
+        return await self.call(lambda: set(held.values_list("pk", flat=True)))
+
     async def active(self) -> set[str]:
         return await self.call(
             lambda: set(Run.objects.across_tenants().filter(status__in=ACTIVE).values_list("pk", flat=True))
