@@ -35,6 +35,8 @@ class Record:
     def _take(self, name: str, data: Part) -> None:
         if name in ("thread.run.step.created", "thread.message.created"):
             self.begun.add(data["id"])
+        elif name.endswith(".delta") and data["id"] not in self.begun:
+            pass  # lost with its beginning: a text with a hole is nobody's
         elif name == "thread.message.delta":
             fold(self.contents.setdefault(data["id"], []), data["delta"]["content"])
         elif name == "thread.run.step.delta":

@@ -132,3 +132,14 @@ def test_the_third_death_fails_the_run(worker: DyingWorker) -> None:
         "message": "The run was interrupted 3 times and is not tried again.",
     }
     assert worker.alice.post(f"threads/{worker.thread}/messages", {"role": "user", "content": "x"}).status == 200
+
+
+def test_a_message_whose_beginning_was_lost_with_valkey_is_not_kept_from_its_middle(worker: DyingWorker) -> None:
+    _, message, told = holding.open_message(worker.run, worker.position, 1)
+    worker.tell(told)
+    worker.tell_text(message, "Half ")
+    valkey.blocking().delete(events.key(worker.run.pk))
+    worker.tell_text(message, "a text")
+    assert worker.die().status == "queued"
+    message.refresh_from_db()
+    assert (message.status, message.content) == ("incomplete", [])

@@ -18,7 +18,8 @@ LOOK_SECONDS = 0.05
 ARMS = 24
 ARMED_SECONDS = 1.0  # then the next point is tried
 FREEZING_SECONDS = 8.0  # seldom and slow, so one that is planned shall happen
-KILLED_UNMET = 0.4  # or the worker is killed wherever it is
+RARE_SECONDS = 3.0
+KILLED_UNMET = 0.25  # or the worker is killed wherever it is
 
 # Points that each run passes are drawn more often than those of rare ends.
 RARE = {"claimed with outputs", "message closed", "calls answered", "failed", "before cancelled", "cancelled"}
@@ -51,9 +52,11 @@ class Plan:
 
 def draw(chance: random.Random, *, workers: list[str], webs: list[str], window: float) -> Plan:
     plan = Plan({worker: [_worker_arm(chance) for _ in range(ARMS)] for worker in workers})
-    if chance.random() < 0.5:
-        nth = chance.randint(1, 3)
-        plan.arms[chance.choice(webs)] = [Arm(point, nth, "process") for point in chance.sample(list(WEB_POINTS), 4)]
+    for web in webs:
+        points = chance.sample(list(WEB_POINTS), 2)
+        plan.arms[web] = [
+            Arm(point, chance.randint(1, 40) if point == "mid-stream" else 1, "process") for point in points
+        ]
     frozen = chance.choice(workers) if chance.random() < 0.5 else ""
     if frozen:
         plan.arms[frozen].insert(chance.randint(0, 1), Arm(chance.choice(FREEZING), 1, "freeze"))
@@ -69,8 +72,14 @@ def draw(chance: random.Random, *, workers: list[str], webs: list[str], window: 
     return plan
 
 
+def _patience(arm: Arm) -> float:
+    if arm.how == "freeze":
+        return FREEZING_SECONDS
+    return RARE_SECONDS if arm.point in RARE or arm.point in WEB_POINTS else ARMED_SECONDS
+
+
 def _worker_arm(chance: random.Random) -> Arm:
-    point = chance.choice([name for name in WORKER_POINTS for _ in range(1 if name in RARE else 2)])
+    point = chance.choice([name for name in WORKER_POINTS for _ in range(2 if name in RARE else 3)])
     nth = chance.randint(1, 15) if point in ("mid-text", "mid-arguments") else chance.choice([1, 1, 1, 1, 2])
     how: How = "group" if chance.random() < 0.75 else "process"
     return Arm(point, nth, how)
@@ -122,9 +131,8 @@ class Fate:
             while member in self._busy or self._sleepers:  # noqa: ASYNC110
                 await asyncio.sleep(LOOK_SECONDS)
             arm.write(file)
-            patience = FREEZING_SECONDS if arm.how == "freeze" else ARMED_SECONDS
-            for _ in range(int(patience / LOOK_SECONDS)):
-                if await self._notice(member):
+            for _ in range(int(_patience(arm) / LOOK_SECONDS)):
+                if await self._notice(member) or member in self._busy:  # it drains, and has met another arm by then
                     break
                 await asyncio.sleep(LOOK_SECONDS)
             else:
