@@ -15,7 +15,7 @@ from runs.machine import RESTING
 from tenants import actions
 from tenants.models import Provider, Tenant
 
-PATIENCE_SECONDS = 20
+PATIENCE_SECONDS = 40
 
 
 @dataclass(frozen=True)

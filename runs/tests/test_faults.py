@@ -66,7 +66,7 @@ def ready(caller: LiveCaller) -> bool:
 
 
 def wait_ready(caller: LiveCaller) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 40
     while not ready(caller):
         assert time.monotonic() < deadline, caller.send("GET", "/readyz").body
         time.sleep(0.1)
