@@ -10,7 +10,8 @@ A piece belongs to a *slot*: the call it continues. The rules, from the clearest
 * A complete object followed by `{` is the next call, glued on; only an empty `{}` in front is no call but a placeholder
   that bridges to Claude send at a block's start.
 
-Arguments flow on as they arrive. Held back are only pieces that may still turn out to be nothing: blanks, `{}`, `null`.
+Arguments flow on as they arrive. Held back are only pieces that may still turn out to be nothing: blanks, `{}`, `null`;
+and all of a call while the one before it may still grow: the SDKs take a call for done when the next one begins.
 """
 
 import re
@@ -89,7 +90,7 @@ def _end_of(found: re.Match[str] | None, otherwise: int) -> int:
 
 
 class _Call:
-    __slots__ = ("extras", "held", "id", "index", "name", "scanner", "sent", "started", "their_id")
+    __slots__ = ("extras", "held", "id", "index", "name", "scanner", "sent", "started", "their_id", "waiting")
 
     def __init__(self, index: int, name: str, their_id: str, own_id: str) -> None:
         self.index = index
@@ -101,6 +102,7 @@ class _Call:
         self.sent = False  # some of the arguments have been told
         self.held: list[str] = []
         self.extras: JSONObject = {}
+        self.waiting: list[ChatEvent] = []  # until the calls before it are told whole
 
 
 class ToolCalls:
@@ -110,6 +112,7 @@ class ToolCalls:
         self._calls: list[_Call] = []
         self._slots: dict[int, _Call] = {}
         self._by_id: dict[str, _Call] = {}
+        self._telling = 0  # the index of the call that is being told
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -128,10 +131,12 @@ class ToolCalls:
         for piece in pieces:
             if isinstance(piece, dict):
                 self._take(piece, events, whole)
+                self._go_on(events)
 
     def finish(self, events: list[ChatEvent]) -> None:
         """Tells what was held back; a call without arguments has `{}`."""
         for call in self._calls:
+            self._begin_telling(call, events)
             self._start(call, events)
             if not call.sent:
                 text = "".join(call.held)
@@ -225,7 +230,7 @@ class ToolCalls:
     def _tell_or_hold(self, call: _Call, piece: str, events: list[ChatEvent]) -> None:
         if call.sent:
             if piece:
-                events.append(ToolCallArguments(call.index, piece))
+                self._emit(call, ToolCallArguments(call.index, piece), events)
             return
         call.held.append(piece)
         if call.started and (call.scanner.state == "inside" or "".join(call.held).strip() not in _NOTHING):
@@ -234,15 +239,31 @@ class ToolCalls:
     def _tell(self, call: _Call, text: str, events: list[ChatEvent]) -> None:
         call.held.clear()
         call.sent = True
-        events.append(ToolCallArguments(call.index, text))
+        self._emit(call, ToolCallArguments(call.index, text), events)
 
     def _start(self, call: _Call, events: list[ChatEvent]) -> None:
         if call.started:
             return
         call.started = True
-        events.append(ToolCallStarted(call.index, call.id, call.name))
+        self._emit(call, ToolCallStarted(call.index, call.id, call.name), events)
         if call.held and "".join(call.held).strip() not in _NOTHING:
             self._tell(call, "".join(call.held), events)
+
+    def _emit(self, call: _Call, event: ChatEvent, events: list[ChatEvent]) -> None:
+        (events if call.index <= self._telling else call.waiting).append(event)
+
+    def _go_on(self, events: list[ChatEvent]) -> None:
+        """To the next calls, as far as those before them are whole."""
+        while self._telling + 1 < len(self._calls):
+            told = self._calls[self._telling]
+            if not told.sent or told.scanner.state != "complete":
+                return
+            self._begin_telling(self._calls[self._telling + 1], events)
+
+    def _begin_telling(self, call: _Call, events: list[ChatEvent]) -> None:
+        self._telling = call.index
+        events += call.waiting
+        call.waiting.clear()
 
 
 def _as_text(arguments: object) -> str:

@@ -135,6 +135,40 @@ def test_arguments_are_told_piece_by_piece() -> None:
     assert told[1:] == [[ToolCallArguments(0, piece)] for piece in pieces[1:]]
 
 
+@pytest.mark.parametrize("name", STREAMS)
+def test_calls_are_told_one_after_the_other(name: str) -> None:
+    try:
+        events = read(STREAMS[name][0])
+    except ModelFailed:
+        return
+    told = [event.index for event in events if isinstance(event, ToolCallStarted | ToolCallArguments)]
+    assert told == sorted(told)
+
+
+def test_interleaved_calls_wait_for_each_other() -> None:
+    assembler = Assembler()
+    pieces = [
+        call("a", "", index=0, id="1"),
+        call("b", '{"x"', index=1, id="2"),
+        call(None, '{"y": 1', index=0),
+        call(None, ": 2}", index=1),
+        call(None, "}", index=0),
+    ]
+
+    assert [assembler.feed(piece) for piece in pieces] == [
+        [ToolCallStarted(0, "1", "a")],
+        [],
+        [ToolCallArguments(0, '{"y": 1')],
+        [],
+        [
+            ToolCallArguments(0, "}"),
+            ToolCallStarted(1, "2", "b"),
+            ToolCallArguments(1, '{"x"'),
+            ToolCallArguments(1, ": 2}"),
+        ],
+    ]
+
+
 def test_a_lenient_profile_takes_text_without_a_reason() -> None:
     assert meaning(read(sse(*HELLO), lenient=True)).text == "Hello"
 
