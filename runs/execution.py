@@ -178,6 +178,8 @@ class Execution:
             message = f"The run took {run.turns} model turns, which is this server's limit, without coming to an end."
             await self.fail({"code": "server_error", "message": message})
             return False
+        if await self.out_of_tokens(run.turns):  # the turn before these outputs took the last ones
+            return False
         if self._prepared is None:
             self._prepared = await self.database.run(self.prepare, run)
         endpoint, request = self._prepared
@@ -351,16 +353,16 @@ class Execution:
             await self.whole(self.tell(holding.wait_for_outputs, step, turn.calls, spent, turn.number))
             return False
         await self.whole(self.tell(holding.complete_calls, step, turn.calls, spent, turn.number))
-        return not await self.out_of_tokens(turn)
+        return True
 
-    async def out_of_tokens(self, turn: Turn) -> bool:
+    async def out_of_tokens(self, turn: int) -> bool:
         """Ends the run if one of its token budgets is used up; whether it did."""
         run = self.held
         for name, limit in (("prompt", run.max_prompt_tokens), ("completion", run.max_completion_tokens)):
             if limit is not None and run.spent.get(f"{name}_tokens", 0) >= limit:
                 nothing = usage_json(Usage())
                 await self.whole(
-                    self.tell(holding.finish, turn.number, nothing, message=None, incomplete=f"max_{name}_tokens")
+                    self.tell(holding.finish, turn, nothing, message=None, incomplete=f"max_{name}_tokens")
                 )
                 return True
         return False

@@ -266,6 +266,26 @@ def test_a_budget_over_several_turns(lena: LiveCaller) -> None:
     assert (run["usage"]["prompt_tokens"], run["usage"]["completion_tokens"]) == (400, 300)
 
 
+@pytest.mark.parametrize(("limit", "spent"), [("prompt", (300, 10)), ("completion", (10, 256))])
+def test_a_budget_that_is_used_up_before_the_outputs_come(lena: LiveCaller, limit: str, spent: tuple[int, int]) -> None:
+    call = {"index": 0, "id": "c", "type": "function", "function": {"name": "lookup", "arguments": "{}"}}
+    usage = {"prompt_tokens": spent[0], "completion_tokens": spent[1], "total_tokens": sum(spent)}
+    turn = streaming(delta(tool_calls=[call]), delta("tool_calls"), {"choices": [], "usage": usage})
+    with QuirkServer(turn) as provider:
+        lena.provided_by(provider.base_url)
+        thread = lena.thread("Go")
+        run = lena.run(thread, lena.assistant(tools=[FUNCTION]), **{f"max_{limit}_tokens": 256})
+        assert run["status"] == "requires_action"
+        path = f"threads/{thread}/runs/{run['id']}/submit_tool_outputs"
+        events = lena.stream(path, {"tool_outputs": [{"tool_call_id": "c", "output": "42"}]})
+        assert len(provider.requests) == 1
+    assert shape(events) == ["run.step.completed", "run.queued", "run.in_progress", "run.incomplete", "done"]
+    folded = Folded(events)
+    folded.equals_rest(lena)
+    assert folded.run["incomplete_details"] == {"reason": f"max_{limit}_tokens"}
+    assert is_free(lena, thread)
+
+
 def test_functions_awaited_for_too_long(lena: LiveCaller) -> None:
     thread = lena.thread("call:lookup {}")
     run = lena.run(thread, lena.assistant(tools=[FUNCTION]))
