@@ -264,8 +264,9 @@ def close_open_objects(
 ) -> Telling:
     """Ends the run's open step and message badly; returns the events that tell of it, the message's first.
 
-    `content` is what the message had got so far, if the caller knows; `contents` (of the messages by their ids) is what
-    readers were told, for a caller who does not. `spent` is what the model turn had cost, if it is known.
+    `content` is what the message, or the step's calls, had got so far, if the caller knows; `contents` (by the ids of
+    messages and steps) is what readers were told, for a caller who does not. `spent` is what the model turn had cost,
+    if it is known.
     """
     told: Telling = []
     now = timezone.now()
@@ -280,11 +281,13 @@ def close_open_objects(
             message.save(update_fields=["status", "incomplete_reason", "incomplete_at", "content"])
             count_message(run.thread_id)
             told.append(("thread.message.incomplete", MessageObjectSerializer.of(message)))
+        elif calls := (contents or {}).get(step.pk, content):
+            step.step_details = {"type": "tool_calls", "tool_calls": calls}
         step.status = how
         setattr(step, _ENDED_AT[how], now)
         step.last_error = last_error if how == StepStatus.FAILED else None
         step.spent = spent or step.spent
-        step.save(update_fields=["status", "last_error", "spent", _ENDED_AT[how]])
+        step.save(update_fields=["status", "step_details", "last_error", "spent", _ENDED_AT[how]])
         told.append((f"thread.run.step.{how.value}", RunStepObjectSerializer.of(step)))
     return told
 

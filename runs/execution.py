@@ -400,7 +400,11 @@ class Execution:
             logger.error("%s could not be handed back, the database failed: %s", self.run_id, first_line(error))
 
     def content_so_far(self) -> list[dict[str, Any]] | None:
-        return self._turn.content() if self._turn is not None and self._turn.parts else None
+        """What was told of the open message, or of the open step's calls."""
+        turn = self._turn
+        if turn is not None and turn.calls_step is not None:
+            return turn.calls
+        return turn.content() if turn is not None and turn.parts else None
 
     # --- Means ------------------------------------------------------------------------------------------------------
 

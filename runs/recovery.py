@@ -61,7 +61,8 @@ def _close(run: Run, how: StepStatus) -> Telling:
     """Tells what the dead holder wrote and did not tell, and ends what it left open as its readers know it."""
     record = Record(events.told_of(run.pk))
     error = interrupted() if how == StepStatus.FAILED else None
-    return [*untold(run, record), *close_open_objects(run, how, last_error=error, contents=record.contents)]
+    known = record.contents | record.calls
+    return [*untold(run, record), *close_open_objects(run, how, last_error=error, contents=known)]
 
 
 def _gap(run: Run, told: Telling) -> int:

@@ -58,6 +58,8 @@ class Folded:
                 self.steps[open_step] = accumulate_delta(self.steps[open_step], event.data["delta"])
             elif event.name.startswith("thread.run.step.") and event.name != "thread.run.step.in_progress":
                 assert open_step in (None, event.data["id"])  # a step of an earlier stream may end in this one
+                if open_step is not None:
+                    assert calls_of(self.steps[open_step]) == calls_of(event.data)
                 self.steps[event.data["id"]] = event.data
                 open_step = None
             elif event.name.startswith("thread.run.") and event.name.count(".") == 2:
@@ -80,3 +82,9 @@ class Folded:
                 calls = [{k: v for k, v in call.items() if k != "index"} for call in step["step_details"]["tool_calls"]]
                 step = {**step, "step_details": {**step["step_details"], "tool_calls": calls}}
             assert stored == step
+
+
+def calls_of(step: Any) -> list[tuple[str, str, str]]:
+    """What deltas tell of a step's functions."""
+    calls = step["step_details"].get("tool_calls", [])
+    return [(call["id"], call["function"]["name"], call["function"]["arguments"]) for call in calls]

@@ -286,6 +286,21 @@ def test_a_budget_that_is_used_up_before_the_outputs_come(lena: LiveCaller, limi
     assert is_free(lena, thread)
 
 
+def test_a_model_that_breaks_off_in_a_call_keeps_what_it_called(lena: LiveCaller) -> None:
+    opening = {"index": 0, "id": "c", "type": "function", "function": {"name": "lookup", "arguments": '{"ke'}}
+    pieces = streaming(delta(tool_calls=[opening]), done=False).pieces
+    with QuirkServer(Answer((*pieces, 0.05, CUT))) as provider:
+        lena.provided_by(provider.base_url)
+        thread = lena.thread("Go")
+        events = lena.stream(f"threads/{thread}/runs", {"assistant_id": lena.assistant(tools=[FUNCTION])})
+    assert shape(events)[-4:] == ["run.step.delta", "run.step.failed", "run.failed", "done"]
+    folded = Folded(events)
+    folded.equals_rest(lena)
+    [step] = folded.steps.values()
+    [call] = step["step_details"]["tool_calls"]
+    assert call["function"] == {"name": "lookup", "arguments": '{"ke', "output": None}
+
+
 def test_functions_awaited_for_too_long(lena: LiveCaller) -> None:
     thread = lena.thread("call:lookup {}")
     run = lena.run(thread, lena.assistant(tools=[FUNCTION]))
