@@ -7,7 +7,7 @@ Everything here runs in the engine's event loop. Database work is a synchronous 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
 from django.conf import settings
@@ -49,14 +49,16 @@ SORRY = {"code": "server_error", "message": "Sorry, something went wrong."}
 class Turn:
     """What one model turn has brought so far."""
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, known: Iterable[str]) -> None:
         self.number = number
+        self.known = frozenset(known)  # the functions it may call
         self.message: tuple[RunStep, Message] | None = None
         self.calls_step: RunStep | None = None
         self.parts: list[str] = []  # "text" and "refusal" in the order in which they began
         self.text = ""
         self.refusal = ""
         self.calls: list[dict[str, Any]] = []
+        self.flawed = ""  # a function that was called with arguments that are no JSON
         self.finished: TurnFinished | None = None
 
     def index_of(self, part: str) -> int:
@@ -184,11 +186,11 @@ class Execution:
             self._prepared = await self.database.run(self.prepare, run)
         endpoint, request = self._prepared
         self._prepared = None
-        turn = self._turn = Turn(run.turns + 1)
+        turn = self._turn = Turn(run.turns + 1, (tool["function"]["name"] for tool in request.tools))
         async with contextlib.aclosing(client.stream_turn(endpoint, request)) as events:
             async for event in events:
                 await self.take_in(turn, event)
-        again = await self.conclude(turn, request)
+        again = await self.conclude(turn)
         self._turn = None
         return again
 
@@ -256,9 +258,26 @@ class Execution:
     async def take_call(self, turn: Turn, index: int, id: str, name: str) -> None:
         if turn.calls_step is None:
             await self.whole(self.open_calls(turn))
+        if turn.calls:
+            self.answer_flaws(turn, index - 1)  # before the next one begins: clients take it for done then
         turn.calls.append({"id": id, "type": "function", "function": {"name": name, "arguments": "", "output": None}})
         opening = {"index": index, **turn.calls[index], "function": dict(turn.calls[index]["function"])}
         self.log.tell("thread.run.step.delta", self.step_delta(turn, opening))
+
+    def answer_flaws(self, turn: Turn, index: int) -> None:
+        """Answers a whole call that nobody can carry out, so that the model learns what is wrong with it."""
+        function = turn.calls[index]["function"]
+        if function["output"] is not None:
+            return
+        if function["name"] not in turn.known:
+            function["output"] = f"There is no tool named '{function['name']}'."
+        elif flaw := flaw_in(function["arguments"]):
+            turn.flawed = function["name"]
+            function["output"] = flaws.told_to_the_model(turn.flawed, function["arguments"], flaw)
+        else:
+            return
+        answered = {"index": index, "type": "function", "function": {"output": function["output"]}}
+        self.log.tell("thread.run.step.delta", self.step_delta(turn, answered))
 
     def tell_content(self, turn: Turn, entry: dict[str, Any], inner: tuple[str, str], piece: str) -> None:
         assert turn.message is not None
@@ -297,7 +316,7 @@ class Execution:
 
     # --- What follows from a turn -----------------------------------------------------------------------------------
 
-    async def conclude(self, turn: Turn, request: ChatRequest) -> bool:
+    async def conclude(self, turn: Turn) -> bool:
         """Ends the run, gives it to the caller, or goes on; whether another turn is to come."""
         finished = turn.finished
         if finished is None:
@@ -305,7 +324,7 @@ class Execution:
         spent = usage_json(finished.usage)
         if turn.calls_step is not None and finished.reason == "tool_calls":
             turn.calls_step.carry = carry_json(finished)
-            return await self.conclude_calls(turn, turn.calls_step, request, spent)
+            return await self.conclude_calls(turn, turn.calls_step, spent)
         await self.conclude_text(turn, finished.reason, spent)
         return False
 
@@ -334,19 +353,12 @@ class Execution:
             )
         )
 
-    async def conclude_calls(self, turn: Turn, step: RunStep, request: ChatRequest, spent: dict[str, Any]) -> bool:
-        known = {tool["function"]["name"] for tool in request.tools}
-        flawed = None
-        for call in turn.calls:
-            function = call["function"]
-            if function["name"] not in known:
-                function["output"] = f"There is no tool named '{function['name']}'."
-            elif flaw := flaw_in(function["arguments"]):
-                flawed = function["name"]
-                function["output"] = flaws.told_to_the_model(flawed, function["arguments"], flaw)
-        if flawed and await self.database.run(flaws.had_one, self.held, known):
+    async def conclude_calls(self, turn: Turn, step: RunStep, spent: dict[str, Any]) -> bool:
+        for index in range(len(turn.calls)):
+            self.answer_flaws(turn, index)
+        if turn.flawed != "" and await self.database.run(flaws.had_one, self.held, turn.known):
             await self.whole(self.tell(holding.complete_calls, step, turn.calls, spent, turn.number))
-            message = f"The model called '{flawed}' with arguments that are not valid JSON, twice."
+            message = f"The model called '{turn.flawed}' with arguments that are not valid JSON, twice."
             await self.fail({"code": "server_error", "message": message})
             return False
         if any(call["function"]["output"] is None for call in turn.calls):

@@ -1,7 +1,7 @@
 """Streamed runs: the exact order of events, and that they tell what was stored."""
 
 from assistant_site.llm.tests.quirk_server import QuirkServer, called, delta, said, streaming
-from assistant_site.tests.callers import LiveCaller
+from assistant_site.tests.callers import Event, LiveCaller
 from runs.tests.folding import Folded, shape
 
 FUNCTION = {"type": "function", "function": {"name": "lookup", "parameters": {"type": "object", "properties": {}}}}
@@ -122,6 +122,42 @@ def test_text_before_calls_is_a_message_of_its_own(lena: LiveCaller) -> None:
         assert said_and_called["tool_calls"][0]["id"] == output["tool_call_id"] == call["id"]
         assert output["content"] == "42"
     assert [m["content"][0]["text"]["value"] for m in lena.messages(thread)][1:] == ["Let me look.", "Found."]
+
+
+def told_of_calls(events: list[Event]) -> list[tuple[int, list[str]]]:
+    """What each step delta tells: the call's index, and of which fields."""
+    deltas = [e.data["delta"]["step_details"]["tool_calls"][0] for e in events if e.name == "thread.run.step.delta"]
+    return [(call["index"], sorted(call["function"])) for call in deltas]
+
+
+def test_parallel_calls_without_arguments_are_told_one_after_the_other(lena: LiveCaller) -> None:
+    """Clients take a call for done when the next one begins, and for a new one when an earlier one goes on."""
+    with QuirkServer(called(("lookup", ""), ("lookup", "{}"), ("lookup", '{"key": "third"}'))) as provider:
+        lena.provided_by(provider.base_url)
+        thread = lena.thread("Look it up")
+        events = lena.stream(f"threads/{thread}/runs", {"assistant_id": lena.assistant(tools=[FUNCTION])})
+    Folded(events).equals_rest(lena)
+    opening, arguments = ["arguments", "name", "output"], ["arguments"]
+    assert told_of_calls(events) == [(index, fields) for index in range(3) for fields in (opening, arguments)]
+
+
+def test_a_waiting_step_tells_what_the_server_answered_itself(lena: LiveCaller) -> None:
+    with QuirkServer(called(("nothing", "{}"), ("lookup", "{}")), said("Found.")) as provider:
+        lena.provided_by(provider.base_url)
+        thread = lena.thread("Look it up")
+        events = lena.stream(f"threads/{thread}/runs", {"assistant_id": lena.assistant(tools=[FUNCTION])})
+        folded = Folded(events)
+        folded.equals_rest(lena)
+        opening, arguments = ["arguments", "name", "output"], ["arguments"]
+        assert told_of_calls(events) == [(0, opening), (0, arguments), (0, ["output"]), (1, opening), (1, arguments)]
+        [call] = folded.run["required_action"]["submit_tool_outputs"]["tool_calls"]
+        assert call["function"]["name"] == "lookup"
+        outputs = [{"tool_call_id": call["id"], "output": "42"}]
+        path = f"threads/{thread}/runs/{folded.run['id']}/submit_tool_outputs"
+        Folded(lena.stream(path, {"tool_outputs": outputs})).equals_rest(lena)
+    [step, _] = lena.steps(thread, folded.run["id"])
+    told = [call["function"]["output"] for call in step["step_details"]["tool_calls"]]
+    assert told == ["There is no tool named 'nothing'.", "42"]
 
 
 def test_text_in_every_script_folds(lena: LiveCaller) -> None:
