@@ -16,13 +16,13 @@ help: ## this list
 run: installed ## start everything: PostgreSQL, Valkey, web and worker; Ctrl-C ends it
 	@exec $(PYTHON) manage.py up
 
-test: installed-dev ## all tests but the slow ones, the SDK contract, the gateways and chaos
+test: installed-dev ## all tests but the slow ones, the SDKs' contract, the gateways and chaos
 	@exec $(PYTHON) -m pytest -m "not slow and not contract and not gateways and not chaos"
 
 slow: installed-dev ## the tests that take long: many processes, many streams
 	@exec $(PYTHON) -m pytest -m slow
 
-contract: installed-dev ## the official SDK against a live server
+contract: installed-dev ## the official SDKs against a live server
 	@exec $(PYTHON) -m pytest -m contract
 
 # LiteLLM pins what it needs, so it gets an environment of its own. Its pins are copied last, as below.

@@ -1,0 +1,95 @@
+"""The helpers of the official Node SDK through every state of a run: all agree with each other and with REST."""
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.utils import timezone
+
+from assistant_site.llm.tests.quirk_server import QuirkServer
+from assistant_site.tests.callers import LiveCaller
+from assistant_site.tests.contract import scenarios
+from runs.models import Run
+
+pytestmark = pytest.mark.contract
+FOLDER = Path(__file__).with_name("node")
+INSTALL_SECONDS = 120
+JOURNEYS_SECONDS = 150
+
+
+@pytest.fixture(scope="module")
+def node() -> Path:
+    """The folder with the program and the SDK, which is installed the first time."""
+    for program in ("node", "npm"):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed here")
+    wanted = json.loads((FOLDER / "package.json").read_text())["dependencies"]["openai"]
+    installed = FOLDER / "node_modules" / "openai" / "package.json"
+    if installed.exists() and json.loads(installed.read_text())["version"] == wanted:
+        return FOLDER
+    try:
+        done = subprocess.run(
+            ["npm", "ci"], cwd=FOLDER, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        pytest.skip(f"npm could not install the SDK in {INSTALL_SECONDS} s")
+    if done.returncode != 0:
+        pytest.skip(f"npm could not install the SDK: {done.stderr.strip()[-300:]}")
+    return FOLDER
+
+
+@pytest.fixture
+def model() -> Iterator[QuirkServer]:
+    with QuirkServer(scenarios.play) as server:
+        yield server
+
+
+@pytest.mark.timeout(INSTALL_SECONDS + JOURNEYS_SECONDS + 60)
+def test_every_helper_goes_through_every_state(lena: LiveCaller, model: QuirkServer, node: Path) -> None:
+    lena.provided_by(model.base_url)
+    given = json.dumps({"tools": scenarios.TOOLS, "scenarios": scenarios.told()})
+    gone: list[dict[str, object]] = []
+    with (
+        tempfile.TemporaryFile("w+") as errors,
+        subprocess.Popen(
+            ["node", "states.mjs", lena.base_url, lena.token],
+            cwd=node,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env={"PATH": os.environ["PATH"]},  # no proxy, and nobody's key
+        ) as program,
+    ):
+        watchdog = threading.Timer(JOURNEYS_SECONDS, program.kill)
+        watchdog.start()
+        try:
+            assert program.stdin is not None
+            assert program.stdout is not None
+            program.stdin.write(given)
+            program.stdin.close()
+            for line in program.stdout:
+                told = json.loads(line)
+                assert "surprise" not in told, f"{told['surprise']}\n{told['error']}"
+                if "expire" in told:
+                    moment = timezone.now() + timedelta(seconds=told["seconds"])
+                    Run.objects.of(lena.tenant).filter(pk=told["expire"]).update(expires_at=moment)
+                else:
+                    gone.append(told)
+            code = program.wait(10)
+        finally:
+            watchdog.cancel()
+            program.kill()
+        errors.seek(0)
+        assert code == 0, errors.read()
+    assert len(gone) == 2 * len(scenarios.SCENARIOS) + 3 * len(scenarios.SOME)
+    assert {journey["scenario"]: journey["status"] for journey in gone} == {
+        name: scenario.status for name, scenario in scenarios.SCENARIOS.items()
+    }
