@@ -19,7 +19,9 @@ from assistant_site.wire import grammar
 from assistant_site.wire.errors import InvalidRequest, NotFound
 from assistants.models import Assistant
 from runs import events, machine
+from runs.events import Telling, run_event
 from runs.machine import Status
+from runs.mending import mend
 from runs.models import Run, RunStep, StepStatus
 from runs.serializers import RunObjectSerializer, RunStepObjectSerializer
 from runs.tasks import enqueue_run
@@ -27,8 +29,6 @@ from tenants.models import Tenant
 from threads import actions as thread_actions
 from threads.models import Message, MessageStatus, Thread
 from threads.serializers import MessageObjectSerializer, ThreadObjectSerializer
-
-Telling = list[tuple[str, dict[str, Any]]]
 
 
 class MovedMeanwhile(Exception):
@@ -63,10 +63,6 @@ def runs_of_thread(thread_id: str, lock: bool) -> list[str]:
     """The ids of the thread's runs, in one order and locked if told so; for who is going to delete the thread."""
     runs = Run.objects.across_tenants().filter(thread_id=thread_id).order_by("pk")
     return list((runs.select_for_update() if lock else runs).values_list("pk", flat=True))
-
-
-def run_event(run: Run) -> tuple[str, dict[str, Any]]:
-    return f"thread.run.{run.status}", RunObjectSerializer.of(run)
 
 
 # --- Starting --------------------------------------------------------------------------------------------------------
@@ -212,6 +208,8 @@ def cancel_run(*, tenant: Tenant, thread_id: str, run_id: str) -> dict[str, Any]
         if Status(run.status) in machine.TERMINAL or run.status == Status.CANCELLING:
             raise InvalidRequest(f"Cannot cancel run with status '{run.status}'.")
         before, held = run.event_position, run.status == Status.IN_PROGRESS
+        if not held:
+            mend(run)
         try:
             with transaction.atomic():
                 move(run, Status.CANCELLING, events_told=0 if held else 1, required_action=None)
@@ -310,6 +308,7 @@ def submit_tool_outputs(
         given = [output["tool_call_id"] for output in outputs]
         if sorted(pending) != sorted(given):
             raise InvalidRequest(f"Expected tool outputs for call_ids {pending}, got {given}")
+        mend(run)
         texts = {output["tool_call_id"]: output["output"] for output in outputs}
         step = RunStep.objects.of(tenant).get(run=run, status=StepStatus.IN_PROGRESS)
         for call in step.step_details["tool_calls"]:

@@ -5,8 +5,7 @@ from typing import Any
 
 from assistant_site.wire.rendering import dumps
 from runs import events
-from runs.actions import Telling, run_event
-from runs.events import Told
+from runs.events import Telling, Told, run_event
 from runs.machine import RESTING, Status
 from runs.models import Run, RunStep, StepStatus
 from runs.record import Record, untold

@@ -20,6 +20,8 @@ from django.conf import settings
 
 from assistant_site import valkey
 from assistant_site.wire.rendering import dumps
+from runs.models import Run
+from runs.serializers import RunObjectSerializer
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +55,14 @@ def key(run_id: str) -> str:
 def kept_seconds() -> int:
     """How long a stream lives after its last touch: the run's whole life and some time of rest."""
     return int(settings.RUN_SECONDS + settings.STREAM_KEPT_SECONDS)
+
+
+Telling = list[tuple[str, dict[str, Any]]]  # events by their names, with their data, in their order
+
+
+def run_event(run: Run) -> tuple[str, dict[str, Any]]:
+    """The event that tells of the run's present state."""
+    return f"thread.run.{run.status}", RunObjectSerializer.of(run)
 
 
 @dataclass(frozen=True)

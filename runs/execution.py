@@ -31,8 +31,7 @@ from assistant_site.llm.chat import (
     Usage,
 )
 from runs import context, flaws, holding
-from runs.actions import Telling
-from runs.events import Appender, RunLog
+from runs.events import Appender, RunLog, Telling
 from runs.holding import LostClaim
 from runs.models import Run, RunStep
 from tenants import providers

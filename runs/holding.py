@@ -14,9 +14,10 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from runs import machine
-from runs.actions import MovedMeanwhile, Telling, close_open_objects, count_message, move, run_event
+from runs.actions import MovedMeanwhile, close_open_objects, count_message, move
+from runs.events import Telling, run_event
 from runs.machine import Status
-from runs.mending import mend
+from runs.mending import mend, was_told
 from runs.models import Run, RunStep, StepStatus, added_usage
 from runs.serializers import RunStepObjectSerializer
 from threads.models import Message, MessageStatus
@@ -37,7 +38,8 @@ def claim(run_id: str, owner: str) -> tuple[Run, Telling] | None:
     queued = Run.objects.across_tenants().filter(pk=run_id, status=Status.QUEUED, expires_at__gt=Now())
     for run in queued[:1]:
         before = run.event_position
-        mend(run)
+        if not was_told(run):
+            mend(run)
         taken = {
             "claim": uuid.uuid4(),
             "claimed_by": owner,

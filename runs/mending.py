@@ -1,4 +1,4 @@
-"""Events that were lost with whoever should have told them: a run's queueing is committed first and told then."""
+"""Events that were lost with whoever should have told them: each move is committed first and told then."""
 
 import logging
 from datetime import timedelta
@@ -7,7 +7,7 @@ from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
 from runs import events
-from runs.actions import Telling, run_event
+from runs.events import Telling, run_event
 from runs.models import Run
 from runs.record import Record, untold
 from runs.serializers import RunObjectSerializer
@@ -19,27 +19,34 @@ logger = logging.getLogger(__name__)
 FRESH_SECONDS = 1.0  # a run that is claimed so soon was put into the queue, which comes after the telling
 
 
-def mend(run: Run) -> None:
-    """Tells of a queued run what its stream lacks, at the positions that were meant for it.
+def was_told(run: Run) -> bool:
+    """Whether a run that is claimed was told of for sure, which spares the look."""
+    return _is_new(run) and timezone.now() - run.queued_at < timedelta(seconds=FRESH_SECONDS)
 
-    Harmless if the teller is alive and only slow: it would tell the same, and each position is taken once.
+
+def mend(run: Run) -> None:
+    """Tells of a run that nobody holds what its stream lacks, at the positions that were meant for it.
+
+    Call it before moving the run on. Harmless if the teller is alive and only slow: it would tell the same, and each
+    position is taken once.
     """
-    is_new = run.attempt == 0 and run.turns == 0
-    if is_new and timezone.now() - run.queued_at < timedelta(seconds=FRESH_SECONDS):
-        return
     try:
-        _mend(run, is_new)
+        _mend(run)
     except (OperationalError, InterfaceError):
         raise
     except Exception:  # readers may miss something; the run must not stand still for it
         logger.exception("The events of %s could not be mended.", run.pk)
 
 
-def _mend(run: Run, is_new: bool) -> None:
+def _is_new(run: Run) -> bool:
+    return run.attempt == 0 and run.turns == 0
+
+
+def _mend(run: Run) -> None:
     end = events.last_position(run.pk)
     if end >= run.event_position:
         return
-    told = _beginning(run) if end == 0 and is_new else _queueing(run)
+    told = _beginning(run) if end == 0 and _is_new(run) else _untold(run)
     room = run.event_position - end
     if len(told) > room:  # pieces were lost too, and their positions with them
         told = [(name, data) for name, data in told if not name.endswith(".delta")]
@@ -56,6 +63,6 @@ def _beginning(run: Run) -> Telling:
     return beginning
 
 
-def _queueing(run: Run) -> Telling:
+def _untold(run: Run) -> Telling:
     record = Record(events.told_of(run.pk))
     return [*untold(run, record), run_event(run)] if record.is_whole else []

@@ -8,8 +8,7 @@ from typing import Any
 
 import orjson
 
-from runs.actions import Telling
-from runs.events import Told
+from runs.events import Telling, Told
 from runs.models import Run, RunStep, StepStatus
 from runs.serializers import RunStepObjectSerializer
 from threads.models import Message, MessageStatus

@@ -11,7 +11,8 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from runs import events
-from runs.actions import Telling, close_open_objects, move, run_event
+from runs.actions import close_open_objects, move
+from runs.events import Telling, run_event
 from runs.holding import interrupted
 from runs.machine import ACTIVE, Status
 from runs.models import Run, StepStatus

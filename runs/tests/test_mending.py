@@ -71,17 +71,20 @@ def test_a_new_run_that_nobody_was_told_of(alice: LocalCaller, mute: Any) -> Non
     assert shape(told(second["id"]))[:-1] == ["run.created", "run.queued", "run.in_progress"]
 
 
-def waiting(alice: LocalCaller) -> tuple[str, Run]:
-    """A run that waits for the output of a call, all told: its thread and itself."""
+def waiting(alice: LocalCaller, *, tell: bool = True) -> tuple[str, Run]:
+    """A run that waits for the output of a call: its thread and itself. With `tell` its readers know all of it."""
     thread = alice.thread("Hi")
     made = alice.post(f"threads/{thread}/runs", {"assistant_id": alice.assistant(tools=[FUNCTION])})
     run = claimed(made["id"])
     step, telling = holding.open_calls(run, run.event_position, 1)
     events.append(run.pk, run.event_position, telling)
-    position = run.event_position + len(telling)
+    details = {"type": "tool_calls", "tool_calls": [{"index": 0, **json.loads(json.dumps(CALL))}]}
+    call = {"id": step.pk, "object": "thread.run.step.delta", "delta": {"step_details": details}}
+    position = run.event_position + len(telling) + 1
     spent: dict[str, Any] = {}
     telling = holding.wait_for_outputs(run, position, step, [json.loads(json.dumps(CALL))], spent, 1)
-    events.append(run.pk, position, telling)
+    if tell:
+        events.append(run.pk, position - 1, [("thread.run.step.delta", call), *telling])
     return thread, run
 
 
@@ -94,7 +97,7 @@ def test_outputs_that_nobody_was_told_of(alice: LocalCaller, mute: Any) -> None:
     claimed(run.pk)
     seen = told(run.pk)
     assert shape(seen)[-6:-1] == [
-        "run.step.in_progress", "run.requires_action", "run.step.completed", "run.queued", "run.in_progress",
+        "run.step.delta", "run.requires_action", "run.step.completed", "run.queued", "run.in_progress",
     ]  # fmt: skip
     assert seen[-4].data["step_details"]["tool_calls"][0]["function"]["output"] == "x"
     assert [event.position for event in seen[:-1]] == list(range(1, len(seen)))
@@ -156,3 +159,29 @@ def test_a_reader_who_was_not_given_the_end_yet_waits_for_its_stream(alice: Loca
     seen = events.told_of(run.pk)
     assert endings.from_rows(run.pk, before, None, None) is None
     assert events.told_of(run.pk) == seen
+
+
+def test_a_cancel_behind_outputs_that_nobody_was_told_of(alice: LocalCaller, mute: Any) -> None:
+    """The step's end comes before the run's: readers have seen it begin."""
+    thread, run = waiting(alice)
+    mute()
+    path = f"threads/{thread}/runs/{run.pk}"
+    outputs = {"tool_outputs": [{"tool_call_id": "call_1", "output": "7"}]}
+    assert alice.post(f"{path}/submit_tool_outputs", outputs).status == 200
+    mute.speak()
+    assert alice.post(f"{path}/cancel").status == 200
+    assert shape(told(run.pk))[-5:] == ["run.step.completed", "run.queued", "run.cancelling", "run.cancelled", "done"]
+    Folded(told(run.pk))
+
+
+def test_outputs_behind_a_wait_that_nobody_was_told_of(alice: LocalCaller, mute: Any) -> None:
+    thread, run = waiting(alice, tell=False)
+    outputs = {"tool_outputs": [{"tool_call_id": "call_1", "output": "7"}]}
+    assert alice.post(f"threads/{thread}/runs/{run.pk}/submit_tool_outputs", outputs).status == 200
+    assert shape(told(run.pk))[-5:] == [
+        "run.step.delta",
+        "run.requires_action",
+        "run.step.completed",
+        "run.queued",
+        "done",
+    ]

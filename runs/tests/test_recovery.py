@@ -10,7 +10,7 @@ from django.utils import timezone
 from assistant_site import valkey
 from assistant_site.tests.callers import Event, LocalCaller
 from runs import events, holding, recovery
-from runs.actions import Telling
+from runs.events import Telling
 from runs.models import Run
 from runs.tests.folding import Folded, shape
 from threads.models import Message
