@@ -57,7 +57,7 @@ class Suite:
             asyncio.run(self._rounds(began))
         finally:
             self.site.stop()
-        print(self.report.table(time.monotonic() - began))
+            print(self.report.table(time.monotonic() - began))  # also when it was interrupted
         return 1 if self.report.violations or self.site.failure else 0
 
     async def _rounds(self, began: float) -> None:
