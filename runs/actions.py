@@ -28,7 +28,7 @@ from runs.tasks import enqueue_run
 from tenants.models import Tenant
 from threads import actions as thread_actions
 from threads.models import Message, MessageStatus, Thread
-from threads.serializers import MessageObjectSerializer, ThreadObjectSerializer
+from threads.serializers import MessageObjectSerializer, ThreadObjectSerializer, text_part
 
 
 class MovedMeanwhile(Exception):
@@ -274,8 +274,8 @@ def close_open_objects(
             message.status = MessageStatus.INCOMPLETE
             message.incomplete_reason = _MESSAGE_REASON[how]
             message.incomplete_at = now
-            if (said := (contents or {}).get(message.pk, content)) is not None:
-                message.content = said
+            # Never empty: clients look for the part that they have heard of last.
+            message.content = (contents or {}).get(message.pk, content) or [text_part("")]
             message.save(update_fields=["status", "incomplete_reason", "incomplete_at", "content"])
             count_message(run.thread_id)
             told.append(("thread.message.incomplete", MessageObjectSerializer.of(message)))

@@ -77,7 +77,7 @@ def untold(run: Run, record: Record) -> Telling:
         if step.type == "message_creation":
             message_id = step.step_details["message_creation"]["message_id"]
             told += untold_of_message(Message.objects.across_tenants().get(pk=message_id), record)
-        elif calls := rest_of_calls(step.step_details["tool_calls"], record.calls.get(step.pk, [])):
+        elif calls := rest_of_calls(step, record.calls.get(step.pk, [])):
             details = {"type": "tool_calls", "tool_calls": calls}
             delta = {"id": step.pk, "object": "thread.run.step.delta", "delta": {"step_details": details}}
             told.append(("thread.run.step.delta", delta))
@@ -116,18 +116,27 @@ def rest_of_content(content: list[Part], known: list[Part]) -> list[Part]:
     return rest
 
 
-def rest_of_calls(calls: list[Part], known: list[Part]) -> list[Part]:
-    """The part of a step's function calls that was not told, as the entries of a delta."""
+def rest_of_calls(step: RunStep, known: list[Part]) -> list[Part]:
+    """The part of a step's function calls that was not told, as the entries of a delta.
+
+    Outputs are told by the step's end. Of a step that waits they are the server's own, and told as they are made.
+    """
     rest: list[Part] = []
-    for index, call in enumerate(calls):
+    for index, call in enumerate(step.step_details["tool_calls"]):
         if call["type"] != "function":
             continue
+        output = call["function"]["output"] if step.status == StepStatus.IN_PROGRESS else None
         if index >= len(known):
-            rest.append({"index": index, **call, "function": {**call["function"], "output": None}})
+            rest.append({"index": index, **call, "function": {**call["function"], "output": output}})
             continue
-        text = rest_of(call["function"]["arguments"], known[index]["function"]["arguments"])
-        if text:
-            rest.append({"index": index, "type": "function", "function": {"arguments": text}})
+        before = known[index]["function"]
+        piece: Part = {}
+        if text := rest_of(call["function"]["arguments"], before["arguments"]):
+            piece["arguments"] = text
+        if output is not None and before.get("output") is None:
+            piece["output"] = output
+        if piece:
+            rest.append({"index": index, "type": "function", "function": piece})
     return rest
 
 

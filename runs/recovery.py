@@ -15,6 +15,7 @@ from runs.actions import close_open_objects, move
 from runs.events import Telling, run_event
 from runs.holding import interrupted
 from runs.machine import ACTIVE, Status
+from runs.mending import mend
 from runs.models import Run, StepStatus
 from runs.record import Record, untold
 from runs.tasks import enqueue_run
@@ -101,6 +102,7 @@ def _end_cancelled(run: Run) -> Telling:
 
 
 def _end_expired(run: Run) -> Telling:
+    mend(run)
     told = close_open_objects(run, StepStatus.EXPIRED)
     move(run, Status.EXPIRED, events_told=len(told) + 1)
     return [*told, run_event(run)]

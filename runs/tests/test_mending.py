@@ -9,7 +9,7 @@ import pytest
 from django.utils import timezone
 
 from assistant_site.tests.callers import Event, LocalCaller
-from runs import actions, endings, events, holding
+from runs import actions, endings, events, holding, recovery
 from runs.models import Run
 from runs.tests.folding import Folded, shape
 
@@ -161,7 +161,8 @@ def test_a_reader_who_was_not_given_the_end_yet_waits_for_its_stream(alice: Loca
     assert events.told_of(run.pk) == seen
 
 
-def test_a_cancel_behind_outputs_that_nobody_was_told_of(alice: LocalCaller, mute: Any) -> None:
+@pytest.mark.parametrize("end", ["cancelled", "expired"])
+def test_a_run_that_ends_behind_outputs_that_nobody_was_told_of(alice: LocalCaller, mute: Any, end: str) -> None:
     """The step's end comes before the run's: readers have seen it begin."""
     thread, run = waiting(alice)
     mute()
@@ -169,8 +170,13 @@ def test_a_cancel_behind_outputs_that_nobody_was_told_of(alice: LocalCaller, mut
     outputs = {"tool_outputs": [{"tool_call_id": "call_1", "output": "7"}]}
     assert alice.post(f"{path}/submit_tool_outputs", outputs).status == 200
     mute.speak()
-    assert alice.post(f"{path}/cancel").status == 200
-    assert shape(told(run.pk))[-5:] == ["run.step.completed", "run.queued", "run.cancelling", "run.cancelled", "done"]
+    if end == "cancelled":
+        assert alice.post(f"{path}/cancel").status == 200
+    else:
+        Run.objects.of(alice.tenant).filter(pk=run.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
+        recovery.tick()
+    names = [name for name in shape(told(run.pk)) if name != "run.cancelling"]
+    assert names[-4:] == ["run.step.completed", "run.queued", f"run.{end}", "done"]
     Folded(told(run.pk))
 
 

@@ -70,7 +70,7 @@ def test_a_message_that_nobody_was_told_of(worker: DyingWorker) -> None:
     ]  # fmt: skip
     Folded(worker.told())
     message.refresh_from_db()
-    assert (message.status, message.content) == ("incomplete", [])
+    assert (message.status, message.text) == ("incomplete", "")
 
 
 def test_a_message_keeps_what_readers_know_of_it(worker: DyingWorker) -> None:
@@ -142,4 +142,4 @@ def test_a_message_whose_beginning_was_lost_with_valkey_is_not_kept_from_its_mid
     worker.tell_text(message, "a text")
     assert worker.die().status == "queued"
     message.refresh_from_db()
-    assert (message.status, message.content) == ("incomplete", [])
+    assert (message.status, message.text) == ("incomplete", "")
