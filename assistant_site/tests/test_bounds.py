@@ -4,6 +4,7 @@ import threading
 import time
 
 import psutil
+import pytest
 import requests
 
 from assistant_site.llm.tests.quirk_server import HANG, Answer, QuirkServer, delta, streaming
@@ -51,6 +52,7 @@ def test_a_form_is_no_json(lena: LiveCaller) -> None:
         assert answer.json()["error"]["message"].startswith("We could not parse the JSON body")
 
 
+@pytest.mark.slow
 def test_readers_that_do_not_read_fill_no_memory(live: Stack, lena: LiveCaller) -> None:
     """They have what the connection holds; the rest waits in Valkey, for when they read."""
     with QuirkServer(Answer((*streaming(delta(content="Half"), done=False).pieces, HANG))) as provider:

@@ -117,6 +117,7 @@ def test_a_run_survives_the_loss_of_the_database(wired: Wired, wanda: LiveCaller
     assert [step["status"] for step in wanda.steps(thread, run)] == ["failed", "completed"]
 
 
+@pytest.mark.slow
 def test_without_valkey_runs_are_slower_but_whole(wired: Wired, wanda: LiveCaller) -> None:
     thread = wanda.thread("Hello")
     assistant = wanda.assistant()

@@ -353,6 +353,7 @@ def test_a_hiccup_in_the_tool_loop_passes_unseen(lena: LiveCaller, hiccup: Answe
     assert len(folded.messages) == 1
 
 
+@pytest.mark.slow
 def test_a_provider_that_wants_more_time_than_the_run_has(lena: LiveCaller, tmp_path: Path) -> None:
     with (
         QuirkServer(refusing(429, retry_after="25")) as server,

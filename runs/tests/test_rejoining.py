@@ -3,6 +3,7 @@
 import time
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 import requests
 
 from assistant_site import valkey
@@ -158,6 +159,7 @@ def test_an_end_that_its_worker_could_not_tell_is_told_from_the_rows(lena: LiveC
     Folded(again).equals_rest(lena)
 
 
+@pytest.mark.slow
 def test_silences_are_filled_with_comments(lena: LiveCaller) -> None:
     silent = Answer((*streaming(delta(content="Half "), done=False).pieces, 4.0, *streaming(delta("stop")).pieces))
     with QuirkServer(silent) as provider:

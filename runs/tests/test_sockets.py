@@ -210,6 +210,7 @@ def test_a_cancel_overtakes_who_waits_for_the_thread(lena: LiveCaller) -> None:
     assert len(lena.get(f"threads/{thread}/runs")["data"]) == 2
 
 
+@pytest.mark.slow
 def test_a_slow_reader_gets_everything(lena: LiveCaller) -> None:
     """More than any buffer holds; meanwhile the server stays quick for others."""
     big = streaming(*(delta(content=f"{number:06d}" + "x" * 4000) for number in range(1500)), delta("stop"))
