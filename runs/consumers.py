@@ -116,7 +116,7 @@ class RunSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
         """The position in the address (`?after=`), from which a returning page goes on."""
         for item in self.scope["query_string"].decode("latin-1").split("&"):
             name, _, value = item.partition("=")
-            if name == "after" and value.isdigit():
+            if name == "after" and value.isdecimal():
                 return int(value[:16])
         return 0
 

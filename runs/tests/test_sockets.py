@@ -148,6 +148,22 @@ def test_who_may_not(lena: LiveCaller) -> None:
         pass
 
 
+@pytest.mark.slow
+def test_who_says_nothing(lena: LiveCaller) -> None:
+    with page_of(lena, f"threads/{lena.thread('Hello')}/ws", token=None) as page:
+        assert closing_code(page) == consumers.TOO_LATE
+
+
+def test_too_much_at_a_time(lena: LiveCaller) -> None:
+    """Messages that wait for a busy thread are bounded."""
+    thread, assistant = lena.thread("call:lookup {}"), lena.assistant(tools=[FUNCTION])
+    lena.run(thread, assistant)
+    with page_of(lena, f"threads/{thread}/ws") as page:
+        for _ in range(consumers.AT_WORK + 1):
+            page.say(type="create_run", body={"assistant_id": assistant}, when_busy="queue")
+        assert closing_code(page) == consumers.TOO_MANY
+
+
 def test_a_token_in_the_address_is_none(lena: LiveCaller) -> None:
     thread = lena.thread("Hello")
     with page_of(lena, f"threads/{thread}/ws?token={lena.token}&api_key={lena.token}", token=None) as page:
