@@ -146,6 +146,7 @@ class ForwardView(ProviderView):
     """A POST that the provider answers."""
 
     path = ""
+    keeps_answers = False
 
     def post(self, request: Request) -> HttpResponseBase:
         rest.json_body(request._request)  # what is no JSON is answered here, in the documented words

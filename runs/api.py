@@ -70,7 +70,9 @@ class RunListView(WireView):
         Thread.objects.of(self.tenant).only("pk").fetch(thread_id)
         return Response(page(Run.objects.of(self.tenant).filter(thread_id=thread_id), query, RunObjectSerializer.of))
 
-    @extend_schema(parameters=[_INCLUDE], request=CreateRunRequestSerializer, responses=_RUN_OR_EVENTS)
+    @extend_schema(
+        parameters=[_INCLUDE, waiting.PARAMETER], request=CreateRunRequestSerializer, responses=_RUN_OR_EVENTS
+    )
     def post(self, request: Request, thread_id: str) -> HttpResponseBase:
         body = self.parse(CreateRunRequestSerializer)
         body["include"] = include_of(request)

@@ -83,7 +83,9 @@ class MessageListView(WireView):
             messages = messages.filter(run_id=run_id)
         return Response(page(messages, query, MessageObjectSerializer.of))
 
-    @extend_schema(request=CreateMessageRequestSerializer, responses=MessageObjectSerializer)
+    @extend_schema(
+        parameters=[waiting.PARAMETER], request=CreateMessageRequestSerializer, responses=MessageObjectSerializer
+    )
     def post(self, request: Request, thread_id: str) -> HttpResponseBase:
         draft = self.parse(CreateMessageRequestSerializer)
         try:

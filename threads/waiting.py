@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from django.conf import settings
+from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 
 from assistant_site import valkey
@@ -25,6 +26,14 @@ from threads.models import Thread
 logger = logging.getLogger(__name__)
 
 HEADER = "X-Holdfast-When-Busy"
+
+PARAMETER = OpenApiParameter(
+    HEADER,
+    str,
+    OpenApiParameter.HEADER,
+    enum=WhenBusy.values,
+    description="An extension: what to do while a run holds the thread. By default the tenant's setting, `reject`.",
+)
 
 # How a run is ended, by whoever knows runs: functions of the tenant, the thread's id and the run's.
 INTERRUPT: list[Callable[[Tenant, str, str], None]] = []

@@ -5,6 +5,7 @@ from typing import Any
 
 from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSerializerFieldExtension
 from drf_spectacular.openapi import AutoSchema
+from drf_spectacular.utils import OpenApiParameter
 
 
 class WireSchema(AutoSchema):
@@ -19,6 +20,19 @@ class WireSchema(AutoSchema):
         """The operation id as words: `createThreadAndRun` becomes "Create thread and run"."""
         words = re.sub(r"(?<!^)(?=[A-Z])", " ", self.get_operation_id()).lower()
         return words.replace("ouputs", "outputs").capitalize()  # OpenAI's own id has the slip
+
+    def get_override_parameters(self) -> list[Any]:
+        """Beside the view's own: the header that every POST takes, but those which make nothing here."""
+        if self.method != "POST" or not getattr(self.view, "keeps_answers", True):
+            return []
+        return [
+            OpenApiParameter(
+                "Idempotency-Key",
+                str,
+                OpenApiParameter.HEADER,
+                description="An extension: a repetition of the request with the same key gets the same answer.",
+            )
+        ]
 
     def get_tags(self) -> list[str]:
         return [self.path.removeprefix("/v1/").split("/")[0].replace("_", " ").capitalize()]
