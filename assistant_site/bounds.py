@@ -28,11 +28,11 @@ class BoundedRequest(http_protocol.WebRequest):  # type: ignore[misc]
 
 
 class BoundedFactory(ws_protocol.WebSocketFactory):  # type: ignore[misc]
-    """Messages up to MAX_BODY_MB, where daphne's limit of 1 MB would also break what goes out."""
+    """Messages up to MAX_BODY_MB, where daphne's limit of 1 MB would also break what goes out; refusals with a code."""
 
     def setProtocolOptions(self, **options: Any) -> None:  # noqa: N802 autobahn's name
         limits = {"maxMessagePayloadSize": settings.MAX_BODY_BYTES, "maxFramePayloadSize": settings.MAX_BODY_BYTES}
-        super().setProtocolOptions(**(options | limits))
+        super().setProtocolOptions(**(options | limits), failByDrop=False)
 
 
 MOST_UNSENT = 256 * 1024

@@ -36,6 +36,12 @@ def failed(request: HttpRequest) -> HttpResponseBase:
     return rest.error_response(errors.bug(request_id(request)))
 
 
+def bad_request(request: HttpRequest, exception: Exception | None = None) -> HttpResponseBase:
+    """What Django refuses by itself, such as a Host header that is none or not allowed."""
+    return rest.error_response(errors.InvalidRequest("The request is malformed, or its Host header is not allowed."))
+
+
+handler400 = bad_request
 handler404 = not_found
 handler500 = failed
 

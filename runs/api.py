@@ -76,6 +76,8 @@ class RunListView(WireView):
     def post(self, request: Request, thread_id: str) -> HttpResponseBase:
         body = self.parse(CreateRunRequestSerializer)
         body["include"] = include_of(request)
+        if wait := waiting.behind_others(request, self.tenant, thread_id):
+            return wait
         try:
             run = actions.start_run(tenant=self.tenant, thread_id=thread_id, body=body)
         except ThreadBusy as busy:

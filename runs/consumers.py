@@ -17,7 +17,7 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from assistant_site.db import threads as database
 from assistant_site.wire.rendering import dumps
 from runs.events import Told
-from runs.following import Goal, follow
+from runs.following import TO_ITS_REST, Goal, follow
 from runs.models import Run
 
 logger = logging.getLogger(__name__)
@@ -26,6 +26,7 @@ SUBPROTOCOL = "holdfast"
 TOKEN_PREFIX = "holdfast-token."  # noqa: S105 it comes before a token
 AUTHENTICATION_SECONDS = 10.0
 IDLE_SECONDS = 600.0  # without a message or an event
+RECHECK_SECONDS = 30.0  # so long a revoked token still hears events
 
 AT_WORK = 32  # messages at a time
 
@@ -37,7 +38,7 @@ NOT_FOUND = 4404
 TOO_LATE = 4408
 GONE_QUIET = 4409
 TOO_MANY = 4429
-BROKEN = 1011
+BROKEN = 4500
 
 _CODES = {401: NOT_AUTHENTICATED, 403: SUSPENDED, 404: NOT_FOUND}
 
@@ -67,6 +68,7 @@ class RunSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
         self.thread_id: str = self.scope["url_route"]["kwargs"]["thread_id"]
         self.run_id: str | None = self.scope["url_route"]["kwargs"].get("run_id")
         self.token = ""
+        self.refused = False
         self.last_sign = asyncio.get_running_loop().time()
         self.following: asyncio.Task[None] | None = None
         self.at_work: set[asyncio.Task[None]] = {asyncio.create_task(self.watch())}
@@ -88,6 +90,7 @@ class RunSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     async def refuse(self, code: int, message: str) -> None:
         """Says why, and closes: the close frame itself carries the code only."""
+        self.refused = True
         await self.tell({"type": "error", "code": code, "message": message})
         await self.close(code)
 
@@ -97,15 +100,19 @@ class RunSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
         if not self.token:
             await self.refuse(TOO_LATE, "No token came in time.")
             return
-        while (quiet := asyncio.get_running_loop().time() - self.last_sign) < IDLE_SECONDS:  # noqa: ASYNC110
-            await asyncio.sleep(IDLE_SECONDS - quiet)
+        while (left := self.last_sign + IDLE_SECONDS - asyncio.get_running_loop().time()) > 0:
+            await asyncio.sleep(min(left, RECHECK_SECONDS))
+            status, body = await self.request("GET", "")
+            if status in (401, 403, 404):
+                await self.refuse(_CODES[status], reason_of(body))
+                return
         await self.refuse(GONE_QUIET, "The socket was not used any more.")
 
     async def authenticate(self, token: str) -> None:
         """Takes the token if it may see the thread, and the run; closes the socket if not."""
         status, body = await self.request("GET", f"/runs/{self.run_id}" if self.run_id else "", token=token)
         if status != 200:
-            await self.refuse(_CODES.get(status, BROKEN), orjson.loads(body)["error"]["message"])
+            await self.refuse(_CODES.get(status, NOT_FOUND if status < 500 else BROKEN), reason_of(body))
             return
         self.token = token
         await self.tell({"type": "authenticated"})
@@ -123,6 +130,8 @@ class RunSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
     # --- Messages ---------------------------------------------------------------------------------------------------
 
     async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        if self.refused:
+            return
         self.last_sign = asyncio.get_running_loop().time()
         try:
             message = read(text_data)
@@ -148,6 +157,8 @@ class RunSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
                 return self.ask(message, f"/runs/{self.run_meant(message)}/cancel", {}, headers_of(message))
             case "follow":
                 return self.follow_run(message, self.run_meant(message), position_of(message))
+            case "authenticate":
+                raise NotUnderstood("The socket is authenticated already.")
         raise NotUnderstood(f"Unknown type '{message['type']}'.")
 
     async def begin(self, errand: Coroutine[Any, Any, None]) -> None:
@@ -185,7 +196,7 @@ class RunSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
         """The run a message is about: the one it names, else the one that is followed."""
         run_id = message.get("run_id", self.run_id)
         if not isinstance(run_id, str) or not _ID.fullmatch(run_id):
-            raise NotUnderstood("Name a 'run_id': none is followed.")
+            raise NotUnderstood("Name the run by its 'run_id'.")
         return run_id
 
     async def request(
@@ -205,6 +216,8 @@ class RunSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
     async def answer(self, message: dict[str, Any], status: int, body: bytes) -> None:
         head = dumps({"type": "answer", "id": message.get("id"), "status": status})
         await self.send(text_data=(head[:-1] + b',"body":' + body + b"}").decode())
+        if status in (401, 403):  # revoked or suspended meanwhile
+            await self.refuse(_CODES[status], reason_of(body))
 
     async def tell(self, message: dict[str, Any]) -> None:
         await self.send(text_data=dumps(message).decode())
@@ -233,11 +246,13 @@ class RunSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
             raise
         except Exception:
             logger.exception("The socket that followed %s broke.", run_id)
-            await self.close(BROKEN)
+            await self.refuse(BROKEN, "The events broke. The run goes on.")
 
 
 def goal_of(run_id: str) -> Goal:
-    return Goal.of(Run.objects.across_tenants().get(pk=run_id), through_action=True)
+    """To the run's end; of one that is gone the stream tells that."""
+    run = Run.objects.across_tenants().filter(pk=run_id).first()
+    return TO_ITS_REST if run is None else Goal.of(run, through_action=True)
 
 
 def as_message(run_id: str, entry: Told) -> str:
@@ -260,6 +275,13 @@ def word(message: dict[str, Any], name: str) -> str:
     if not isinstance(value, str) or not value or not value.isascii() or not value.isprintable():
         raise NotUnderstood(f"'{name}' must be a text.")
     return value
+
+
+def reason_of(body: bytes) -> str:
+    """The message of an error answer."""
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        return str(orjson.loads(body)["error"]["message"])
+    return "The request was refused."
 
 
 def body_of(message: dict[str, Any]) -> dict[str, Any]:

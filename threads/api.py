@@ -88,6 +88,8 @@ class MessageListView(WireView):
     )
     def post(self, request: Request, thread_id: str) -> HttpResponseBase:
         draft = self.parse(CreateMessageRequestSerializer)
+        if wait := waiting.behind_others(request, self.tenant, thread_id):
+            return wait
         try:
             message = actions.add_message(tenant=self.tenant, thread_id=thread_id, message=draft)
         except actions.ThreadBusy as busy:

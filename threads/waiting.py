@@ -5,6 +5,7 @@ requests hold no thread and no connection of the server, and are let in in the o
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 import uuid
@@ -73,29 +74,67 @@ def wanted(request: Request, tenant: Tenant) -> str:
     return given
 
 
+def behind_others(request: Request, tenant: Tenant, thread_id: str) -> AskAgain | None:
+    """What a request that would wait is answered with while others wait for the thread: it comes after them."""
+    if wanted(request, tenant) == WhenBusy.REJECT or _SCOPE_KEY in scope_of(request):
+        return None
+    return AskAgain(ticket_of(request, tenant, thread_id)) if somebody_waits(tenant, thread_id) else None
+
+
 def when_busy(request: Request, tenant: Tenant, busy: ThreadBusy) -> AskAgain:
     """What to answer now that the thread was found busy; raises `busy` if the caller does not want to wait (longer)."""
-    how = wanted(request, tenant)
-    scope: dict[str, Any] = getattr(request._request, "scope", {})
-    if how == WhenBusy.REJECT:
+    if wanted(request, tenant) == WhenBusy.REJECT:
         raise busy
-    ticket: Ticket = scope.setdefault(_SCOPE_KEY, Ticket(busy.thread_id))
+    ticket = ticket_of(request, tenant, busy.thread_id)
     if ticket.is_over:
         raise busy
-    if how == WhenBusy.INTERRUPT:
-        for interrupt in INTERRUPT:
-            interrupt(tenant, busy.thread_id, busy.run_id)
     return AskAgain(ticket)
 
 
-class Ticket:
-    """A waiting request's place in the queue of its thread."""
+def scope_of(request: Request) -> dict[str, Any]:
+    """What is kept of a request between its attempts."""
+    scope: dict[str, Any] = getattr(request._request, "scope", {})
+    return scope
 
-    def __init__(self, thread_id: str) -> None:
+
+def ticket_of(request: Request, tenant: Tenant, thread_id: str) -> "Ticket":
+    """The request's place in the queue, drawn at its first wait."""
+    scope = scope_of(request)
+    if _SCOPE_KEY not in scope:
+        interrupts = wanted(request, tenant) == WhenBusy.INTERRUPT
+        scope[_SCOPE_KEY] = Ticket(tenant, thread_id, interrupts=interrupts)
+    ticket: Ticket = scope[_SCOPE_KEY]
+    return ticket
+
+
+def queue_of(tenant: Tenant, thread_id: str) -> str:
+    """The key of the tickets of a thread."""
+    return f"waiting:{tenant.pk}:{thread_id}"
+
+
+def somebody_waits(tenant: Tenant, thread_id: str) -> bool:
+    try:
+        return bool(valkey.blocking().zcard(queue_of(tenant, thread_id)))
+    except valkey.Failed:
+        return False
+
+
+class Ticket:
+    """A waiting request's place in the queue of its thread.
+
+    One that `interrupts` ends whatever run holds the thread meanwhile, also that of somebody who came before it. It
+    does so while it waits, outside of the request's own transaction, which comes to nothing.
+    """
+
+    def __init__(self, tenant: Tenant, thread_id: str, *, interrupts: bool) -> None:
+        self.tenant = tenant
         self.thread_id = thread_id
+        self.interrupts = interrupts
         self.name = uuid.uuid4().hex
         self.deadline = time.monotonic() + settings.WHEN_BUSY_SECONDS
-        self._keys = [f"waiting:{thread_id}", f"waiting:{thread_id}:shown"]
+        queue = queue_of(tenant, thread_id)
+        self._keys = [queue, f"{queue}:shown"]
+        self._interrupted: set[str] = set()
 
     @property
     def is_over(self) -> bool:
@@ -103,12 +142,23 @@ class Ticket:
 
     async def wait(self) -> None:
         """Until it is this request's turn and the thread is free or gone, or the time is over."""
+        threads = database.of_this_loop()
         pause = _FIRST_LOOK_SECONDS
         while not self.is_over:
-            if await self.is_first() and await database.of_this_loop().run(is_free, self.thread_id):
+            is_first = await self.is_first()
+            holder = await threads.run(holder_of, self.tenant, self.thread_id)
+            if is_first and holder is None:
                 return
+            if holder is not None and self.interrupts and holder not in self._interrupted:
+                self._interrupted.add(holder)
+                await threads.run(self.interrupt, holder)
+                pause = _FIRST_LOOK_SECONDS
             await asyncio.sleep(pause)
             pause = min(pause * 1.3, _LONGEST_PAUSE_SECONDS)
+
+    def interrupt(self, run_id: str) -> None:
+        for end in INTERRUPT:
+            end(self.tenant, self.thread_id, run_id)
 
     async def is_first(self) -> bool:
         """Without Valkey everybody is: who comes first is then a matter of luck."""
@@ -121,12 +171,12 @@ class Ticket:
         return bool(first == self.name.encode())
 
     async def leave(self) -> None:
-        try:
+        with contextlib.suppress(valkey.Failed):  # forgotten by itself
             for key in self._keys:
                 await valkey.of_this_loop().zrem(key, self.name)
-        except valkey.Failed:
-            pass  # forgotten by itself
 
 
-def is_free(thread_id: str) -> bool:
-    return not Thread.objects.across_tenants().filter(pk=thread_id).exclude(active_run_id=None).exists()
+def holder_of(tenant: Tenant, thread_id: str) -> str | None:
+    """The run that holds the thread; None if it is free, or gone."""
+    found: str | None = Thread.objects.of(tenant).filter(pk=thread_id).values_list("active_run_id", flat=True).first()
+    return found

@@ -242,3 +242,9 @@ def test_a_bug_is_answered_in_the_envelope(alice: LocalCaller, monkeypatch: pyte
     assert failed.error["type"] == "server_error"
     assert failed.headers["x-request-id"] in failed.error["message"]
     assert "secret" not in failed.error["message"]
+
+
+def test_a_host_that_is_none(alice: LocalCaller) -> None:
+    refused = alice.call("GET", "/v1/threads", Host="a b!!")
+    assert (refused.status, refused.error["type"]) == (400, "invalid_request_error")
+    assert "Host" in refused.error["message"]

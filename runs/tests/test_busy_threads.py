@@ -85,6 +85,45 @@ def test_an_interrupting_message(lena: LiveCaller) -> None:
     assert lena.get(f"threads/{thread}/runs/{run}")["status"] == "cancelled"
 
 
+def test_an_interrupting_request_that_may_come_twice(lena: LiveCaller) -> None:
+    """The run is ended although the request's own transaction comes to nothing while it waits."""
+    thread, _, run = awaiting(lena)
+    sent = {HEADER: "interrupt", "Idempotency-Key": "once"}
+    first, second = (lena.send("POST", f"/v1/threads/{thread}/messages", MESSAGE, **sent) for _ in range(2))
+    assert (first.status, first.body) == (200, second.body)
+    assert lena.get(f"threads/{thread}/runs/{run}")["status"] == "cancelled"
+    assert len(lena.messages(thread)) == 2
+
+
+def test_of_two_that_interrupt_the_second_ends_the_first(lena: LiveCaller) -> None:
+    thread, assistant, _ = awaiting(lena)
+    path, body = f"threads/{thread}/runs", {"assistant_id": assistant}  # each would wait for an output for ever
+    with ThreadPoolExecutor(2) as pool:
+        both = [pool.submit(asking, lena, "interrupt", path, body) for _ in range(2)]
+        made = [each.result(20)["id"] for each in both]
+    states = sorted(lena.settled(thread, run)["status"] for run in made)
+    assert states == ["cancelled", "requires_action"]
+
+
+def test_who_comes_later_comes_after_those_who_wait(lena: LiveCaller) -> None:
+    """Also when the thread is free at that moment."""
+    thread, _, run = awaiting(lena)
+
+    def say(text: str) -> Got:
+        return asking(lena, "queue", f"threads/{thread}/messages", {"role": "user", "content": text})
+
+    with ThreadPoolExecutor(8) as pool:
+        waiting = []
+        for number in range(5):
+            waiting.append(pool.submit(say, f"w{number}"))
+            time.sleep(0.2)
+        lena.post(f"threads/{thread}/runs/{run}/cancel")
+        waiting += [pool.submit(say, "new")]
+        assert {each.result(20).status for each in waiting} == {200}
+    texts = [m["content"][0]["text"]["value"] for m in lena.messages(thread)]
+    assert texts == ["call:lookup {}", "w0", "w1", "w2", "w3", "w4", "new"]
+
+
 def test_a_streamed_run_may_wait_too(lena: LiveCaller) -> None:
     thread, assistant, _ = awaiting(lena)
     response = lena.session.post(
@@ -109,8 +148,9 @@ def test_the_tenants_own_setting(lena: LiveCaller) -> None:
 def test_an_unknown_word(lena: LiveCaller, path: str) -> None:
     thread, assistant, _ = awaiting(lena)
     body = MESSAGE if path == "messages" else {"assistant_id": assistant}
-    refused = asking(lena, "wait", f"threads/{thread}/{path}", body)
-    assert (refused.status, refused.error["param"], refused.error["code"]) == (400, HEADER, "invalid_value")
+    for place in (thread, lena.thread("free")):
+        refused = asking(lena, "wait", f"threads/{place}/{path}", body)
+        assert (refused.status, refused.error["param"], refused.error["code"]) == (400, HEADER, "invalid_value")
 
 
 def test_a_thread_that_is_deleted_meanwhile(lena: LiveCaller) -> None:

@@ -1,5 +1,6 @@
 """The WebSocket of a thread's runs, over a live server."""
 
+import contextlib
 import json
 import time
 from collections.abc import Iterator
@@ -146,6 +147,53 @@ def test_who_may_not(lena: LiveCaller) -> None:
         assert closing_code(page) == consumers.SUSPENDED
     with pytest.raises(InvalidStatus), page_of(lena, "threads/x/y/z"):
         pass
+
+
+@pytest.mark.parametrize("path", ["threads/foo/ws", "threads/runs/ws", "threads/{thread}/runs/foo/ws"])
+def test_ids_that_are_none(lena: LiveCaller, path: str) -> None:
+    with page_of(lena, path.format(thread=lena.thread("Hello"))) as page:
+        assert closing_code(page) == consumers.NOT_FOUND
+
+
+def test_a_tenant_that_is_suspended_meanwhile(lena: LiveCaller) -> None:
+    with page_of(lena, f"threads/{lena.thread('Hello')}/ws") as page:
+        page.hear()
+        Tenant.objects.filter(pk=lena.tenant.pk).update(suspended_at=timezone.now())
+        time.sleep(0.6)  # a token's row is kept for half a second
+        page.say(type="cancel_run", id="1", run_id="run_x")
+        assert page.answer_to("1")["status"] == 403
+        assert closing_code(page) == consumers.SUSPENDED
+
+
+def test_nothing_is_done_behind_a_refusal(lena: LiveCaller) -> None:
+    thread = lena.thread("Hello")
+    with page_of(lena, f"threads/{thread}/ws") as page:
+        page.hear()
+        assistant = lena.assistant()
+        page.socket.send("{")
+        with contextlib.suppress(ConnectionClosed):
+            page.say(type="create_run", body={"assistant_id": assistant})
+        assert closing_code(page) == consumers.NOT_UNDERSTOOD
+    assert lena.get(f"threads/{thread}/runs")["data"] == []
+
+
+def test_a_repeated_message_about_a_run_that_is_gone(lena: LiveCaller) -> None:
+    thread, body = lena.thread("Hello"), {"assistant_id": lena.assistant()}
+    with page_of(lena, f"threads/{thread}/ws") as page:
+        page.say(type="create_run", id="1", body=body, idempotency_key="k")
+        page.until(event="done")
+        assert lena.delete(f"threads/{thread}").status == 200
+        page.say(type="create_run", id="2", body=body, idempotency_key="k")
+        assert page.answer_to("2")["status"] == 200
+        page.until(event="done")
+
+
+def test_a_message_that_is_too_large(lena: LiveCaller) -> None:
+    with page_of(lena, f"threads/{lena.thread('Hello')}/ws") as page:
+        page.hear()
+        with contextlib.suppress(ConnectionClosed):  # it is told at its head, before all of it was sent
+            page.socket.send("x" * (33 * 1024 * 1024))
+        assert closing_code(page) == 1009
 
 
 @pytest.mark.slow
