@@ -16,12 +16,12 @@ from django.http.response import HttpResponseBase
 from assistant_site.db.afterwards import one_transaction
 from assistant_site.wire import rest
 from assistant_site.wire.errors import InvalidRequest, WireError
+from assistant_site.wire.headers import IDEMPOTENCY_KEY
 from assistant_site.wire.late import AskAgain, LateResponse
 from runs.streaming import RunStream
 from tenants import auth
 from tenants.models import KeptAnswer, Tenant
 
-HEADER = "Idempotency-Key"
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _KEPT_HEADERS = ("openai-poll-after-ms", "openai-organization")
 
@@ -31,15 +31,15 @@ class IdempotencyMiddleware:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        key = request.headers.get(HEADER)
+        key = request.headers.get(IDEMPOTENCY_KEY)
         if key is None or request.method != "POST" or not re.match(r"/(api/)?v1/", request.path):
             return self.get_response(request)
         try:
             if not _KEY.fullmatch(key):
                 raise InvalidRequest(
-                    f"Invalid '{HEADER}': it must have 1 to 255 visible ASCII characters.",
+                    f"Invalid '{IDEMPOTENCY_KEY}': it must have 1 to 255 visible ASCII characters.",
                     code="invalid_value",
-                    param=HEADER,
+                    param=IDEMPOTENCY_KEY,
                 )
             tenant = auth.token_of(auth.bearer_of(request.headers)).tenant
             digest = digest_of(request)
@@ -81,9 +81,10 @@ def again(kept: KeptAnswer, digest: str) -> HttpResponseBase:
     """The stored answer; a stream is told from its beginning."""
     if kept.digest != digest:
         error = InvalidRequest(
-            f"The {HEADER} '{kept.key}' was already used with another request. Use a new key for a new request.",
+            f"The {IDEMPOTENCY_KEY} '{kept.key}' was already used with another request. "
+            "Use a new key for a new request.",
             code="idempotency_key_in_use",
-            param=HEADER,
+            param=IDEMPOTENCY_KEY,
         )
         return rest.error_response(error)
     response: HttpResponseBase

@@ -3,7 +3,6 @@
 from typing import Any
 
 from django.conf import settings
-from django.http import QueryDict
 from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -11,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from assistant_site.wire import grammar
-from assistant_site.wire.lists import PageQuery, page, several, whole_number
+from assistant_site.wire.lists import PageQuery, number_of, page, several, whole_number
 from assistant_site.wire.pages import list_of, page_parameters
 from assistant_site.wire.rest import WireView
 from runs import actions
@@ -178,9 +177,7 @@ class RunEventsView(WireView):
     )
     def get(self, request: Request, thread_id: str, run_id: str) -> HttpResponseBase:
         after = whole_number(request.query_params, "after", default=0, low=0, high=MAX_POSITION)
-        if "Last-Event-ID" in request.headers:
-            last = QueryDict(mutable=True)
-            last["Last-Event-ID"] = request.headers["Last-Event-ID"].strip()
-            after = whole_number(last, "Last-Event-ID", default=after, low=0, high=MAX_POSITION)
+        if last := request.headers.get("Last-Event-ID", "").strip():
+            after = number_of(last, "Last-Event-ID", low=0, high=MAX_POSITION)
         run = Run.objects.of(self.tenant).filter(thread_id=thread_id).fetch(run_id)
         return RunStream(run.pk, after=after, goal=Goal.of(run), keep_alive=True)

@@ -15,10 +15,14 @@ import orjson
 from channels.generic.websocket import AsyncWebsocketConsumer
 
 from assistant_site.db import threads as database
+from assistant_site.wire.errors import Unauthorized
+from assistant_site.wire.headers import IDEMPOTENCY_KEY
 from assistant_site.wire.rendering import dumps
 from runs.events import Told
 from runs.following import TO_ITS_REST, Goal, follow
 from runs.models import Run
+from tenants.auth import bearer_of
+from threads import waiting
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +46,7 @@ BROKEN = 4500
 
 _CODES = {401: NOT_AUTHENTICATED, 403: SUSPENDED, 404: NOT_FOUND}
 
-_HEADERS = {"idempotency_key": "idempotency-key", "when_busy": "x-holdfast-when-busy"}
+_HEADERS = {"idempotency_key": IDEMPOTENCY_KEY, "when_busy": waiting.HEADER}
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 # method, path, body, headers → status, body
@@ -77,9 +81,8 @@ class RunSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
         offered: list[str] = self.scope["subprotocols"]
         await self.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
         tokens = [name.removeprefix(TOKEN_PREFIX) for name in offered if name.startswith(TOKEN_PREFIX)]
-        scheme, _, value = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
-        if scheme.lower() == "bearer":
-            tokens.append(value.strip())
+        with contextlib.suppress(Unauthorized):  # the token may come in another way
+            tokens.append(bearer_of({"Authorization": headers.get(b"authorization", b"").decode("latin-1")}))
         if tokens:
             await self.authenticate(tokens[0])
 

@@ -65,6 +65,15 @@ def run_event(run: Run) -> tuple[str, dict[str, Any]]:
     return f"thread.run.{run.status}", RunObjectSerializer.of(run)
 
 
+def message_delta(message_id: str, content: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"id": message_id, "object": "thread.message.delta", "delta": {"content": content}}
+
+
+def step_delta(step_id: str, calls: list[dict[str, Any]]) -> dict[str, Any]:
+    details = {"type": "tool_calls", "tool_calls": calls}
+    return {"id": step_id, "object": "thread.run.step.delta", "delta": {"step_details": details}}
+
+
 @dataclass(frozen=True)
 class Told:
     """An event as readers get it: its position, its name and its data as JSON."""

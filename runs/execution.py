@@ -31,7 +31,7 @@ from assistant_site.llm.chat import (
     Usage,
 )
 from runs import context, flaws, holding
-from runs.events import Appender, RunLog, Telling
+from runs.events import Appender, RunLog, Telling, message_delta, step_delta
 from runs.holding import LostClaim
 from runs.models import Run, RunStep
 from runs.turn import Turn, carry_json, storable, usage_json
@@ -204,14 +204,9 @@ class Execution:
         if turn.message is None:
             await self.whole(self.open_message(turn))
         turn.refusal += text
-        self.log.tell(
-            "thread.message.delta",
-            {
-                "id": turn.message[1].pk,  # type: ignore[index]
-                "object": "thread.message.delta",
-                "delta": {"content": [{"index": turn.index_of("refusal"), "type": "refusal", "refusal": text}]},
-            },
-        )
+        assert turn.message is not None
+        entry = {"index": turn.index_of("refusal"), "type": "refusal", "refusal": text}
+        self.log.tell("thread.message.delta", message_delta(turn.message[1].pk, [entry]))
 
     async def take_call(self, turn: Turn, index: int, id: str, name: str) -> None:
         if turn.calls_step is None:
@@ -239,7 +234,7 @@ class Execution:
 
     def tell_content(self, turn: Turn, entry: dict[str, Any], inner: tuple[str, str], piece: str) -> None:
         assert turn.message is not None
-        data = {"id": turn.message[1].pk, "object": "thread.message.delta", "delta": {"content": [entry]}}
+        data = message_delta(turn.message[1].pk, [entry])
         self.log.tell_piece("thread.message.delta", data, ("delta", "content", 0, *inner), piece)
 
     def tell_arguments(self, turn: Turn, index: int, text: str) -> None:
@@ -250,11 +245,7 @@ class Execution:
     @staticmethod
     def step_delta(turn: Turn, entry: dict[str, Any]) -> dict[str, Any]:
         assert turn.calls_step is not None
-        return {
-            "id": turn.calls_step.pk,
-            "object": "thread.run.step.delta",
-            "delta": {"step_details": {"type": "tool_calls", "tool_calls": [entry]}},
-        }
+        return step_delta(turn.calls_step.pk, [entry])
 
     async def open_message(self, turn: Turn) -> None:
         self.log.settle()

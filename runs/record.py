@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from runs.events import Telling, Told
+from runs.events import Telling, Told, message_delta, step_delta
 from runs.models import Run, RunStep, StepStatus
 from runs.serializers import RunStepObjectSerializer
 from threads.models import Message, MessageStatus
@@ -78,9 +78,7 @@ def untold(run: Run, record: Record) -> Telling:
             message_id = step.step_details["message_creation"]["message_id"]
             told += untold_of_message(Message.objects.across_tenants().get(pk=message_id), record)
         elif calls := rest_of_calls(step, record.calls.get(step.pk, [])):
-            details = {"type": "tool_calls", "tool_calls": calls}
-            delta = {"id": step.pk, "object": "thread.run.step.delta", "delta": {"step_details": details}}
-            told.append(("thread.run.step.delta", delta))
+            told.append(("thread.run.step.delta", step_delta(step.pk, calls)))
         if step.status != StepStatus.IN_PROGRESS:
             told.append((f"thread.run.step.{step.status}", RunStepObjectSerializer.of(step)))
     return told
@@ -95,8 +93,7 @@ def untold_of_message(message: Message, record: Record) -> Telling:
         return told
     rest = rest_of_content(message.content, record.contents.get(message.pk, []))
     if rest:
-        delta = {"id": message.pk, "object": "thread.message.delta", "delta": {"content": rest}}
-        told.append(("thread.message.delta", delta))
+        told.append(("thread.message.delta", message_delta(message.pk, rest)))
     told.append((f"thread.message.{message.status}", MessageObjectSerializer.of(message)))
     return told
 

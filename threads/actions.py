@@ -138,7 +138,6 @@ class ThreadBusy(InvalidRequest):
     def __init__(self, message: str, thread: Thread) -> None:
         super().__init__(message)
         self.thread_id = str(thread.id)
-        self.run_id = str(thread.active_run_id)
 
 
 def refuse_message(thread: Thread) -> None:

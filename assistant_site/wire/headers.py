@@ -7,6 +7,8 @@ from collections.abc import Callable
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+IDEMPOTENCY_KEY = "Idempotency-Key"  # of requests; see assistant_site.idempotency
+
 
 def request_id(request: HttpRequest) -> str:
     """This request's id, as in its `x-request-id` header."""

@@ -32,8 +32,11 @@ def several(query: QueryDict, name: str) -> list[str]:
 
 def whole_number(query: QueryDict, name: str, *, default: int, low: int, high: int) -> int:
     given = single(query, name)
-    if given is None:
-        return default
+    return default if given is None else number_of(given, name, low=low, high=high)
+
+
+def number_of(given: str, name: str, *, low: int, high: int) -> int:
+    """A number that came as text, in the address or a header of this name."""
     if not re.fullmatch(r"-?[0-9]{1,18}", given):
         raise grammar.wrong_type("an integer", given).under(name)
     value = int(given)

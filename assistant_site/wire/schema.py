@@ -7,6 +7,8 @@ from drf_spectacular.extensions import OpenApiAuthenticationExtension, OpenApiSe
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter
 
+from assistant_site.wire.headers import IDEMPOTENCY_KEY
+
 
 class WireSchema(AutoSchema):
     """drf-spectacular's reading of our views."""
@@ -27,7 +29,7 @@ class WireSchema(AutoSchema):
             return []
         return [
             OpenApiParameter(
-                "Idempotency-Key",
+                IDEMPOTENCY_KEY,
                 str,
                 OpenApiParameter.HEADER,
                 description="An extension: a repetition of the request with the same key gets the same answer.",
