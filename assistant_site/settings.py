@@ -97,6 +97,21 @@ LLM_SILENCE_SECONDS = env.number("LLM_SILENCE_SECONDS", default=180, low=5)
 LLM_RETRIES = env.number("LLM_RETRIES", default=2, high=10)
 CONTEXT_WINDOW_TOKENS = env.number("CONTEXT_WINDOW_TOKENS", default=32_000, low=1_000)
 
+# --- File search -----------------------------------------------------------------------------------------------------
+
+# Empty: the tenant's provider embeds. EMBEDDING_MODEL `off`: search by words only.
+EMBEDDING_BASE_URL = env.url("EMBEDDING_BASE_URL")
+EMBEDDING_API_KEY = env.text("EMBEDDING_API_KEY")
+EMBEDDING_MODEL = env.text("EMBEDDING_MODEL")
+EMBEDDING_DIMENSIONS = env.number("EMBEDDING_DIMENSIONS", default=0, high=4_000)
+# What some models want before a query and before a passage, such as `query:` and `passage:`.
+EMBEDDING_QUERY_PREFIX = env.text("EMBEDDING_QUERY_PREFIX")
+EMBEDDING_PASSAGE_PREFIX = env.text("EMBEDDING_PASSAGE_PREFIX")
+RERANK_BASE_URL = env.url("RERANK_BASE_URL")
+RERANK_API_KEY = env.text("RERANK_API_KEY")
+RERANK_MODEL = env.text("RERANK_MODEL")
+VECTOR_INDEX_MEMORY_MB = env.number("VECTOR_INDEX_MEMORY_MB", default=1_024, low=64)
+
 # --- Runs ------------------------------------------------------------------------------------------------------------
 
 RUN_SECONDS = env.number("RUN_SECONDS", default=600, low=1)

@@ -66,7 +66,7 @@ class ProviderForm(forms.ModelForm[Provider]):
 
     class Meta:
         model = Provider
-        fields = ["tenant", "name", "base_url", "quirks"]
+        fields = ["tenant", "name", "base_url", "quirks", "embedding_model"]
 
 
 @admin.register(Provider)

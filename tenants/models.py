@@ -91,6 +91,11 @@ class Provider(models.Model):
     )
     encrypted_key = models.TextField(blank=True, editable=False)
     quirks = models.JSONField(default=dict, blank=True, help_text="Habits of a gateway; see docs/configuration.md.")
+    embedding_model = models.CharField(
+        max_length=200,
+        blank=True,
+        help_text="For file search by meaning. Empty: EMBEDDING_MODEL; off: it has none, search by words only.",
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
