@@ -137,6 +137,37 @@ MAX_BODY_BYTES = env.number("MAX_BODY_MB", default=32, low=1) * 1024 * 1024
 WEB_THREADS = env.number("WEB_THREADS", default=12, low=1, high=256)
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
 
+# --- Files -----------------------------------------------------------------------------------------------------------
+
+FILES_DIR = env.path("FILES_DIR", default=VAR_DIR / "files")
+FILES_DOWNLOAD = env.flag("FILES_DOWNLOAD", default=True)
+MAX_FILE_BYTES = env.number("MAX_FILE_MB", default=512, low=1, high=8192) * 1024 * 1024
+MAX_PART_BYTES = 64 * 1024 * 1024
+BODIES_DIR = VAR_DIR / "bodies"  # where large request bodies wait; /tmp may be memory
+S3_BUCKET_NAME = env.text("S3_BUCKET_NAME")
+S3_ENDPOINT = env.url("S3_ENDPOINT", "S3_ENDPOINT_URL")
+S3_ACCESS_KEY = env.text("S3_ACCESS_KEY")
+S3_SECRET_KEY = env.text("S3_SECRET_KEY")
+S3_REGION = env.text("S3_REGION")
+if S3_BUCKET_NAME:
+    _blobs: dict[str, object] = {
+        "BACKEND": "files.s3.S3Blobs",
+        "OPTIONS": {
+            "bucket_name": S3_BUCKET_NAME,
+            "endpoint_url": S3_ENDPOINT or None,
+            "access_key": S3_ACCESS_KEY or None,
+            "secret_key": S3_SECRET_KEY or None,
+            "region_name": S3_REGION or None,
+        },
+    }
+else:
+    _blobs = {"BACKEND": "files.local.LocalBlobs", "OPTIONS": {"location": FILES_DIR}}
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    "blobs": _blobs,
+}
+
 # --- Django ----------------------------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [

@@ -4,7 +4,10 @@ A row says what a file is; its bytes are in the storage (`files.storage`) under 
 caller's in it.
 """
 
+from datetime import datetime
+
 from django.db import models
+from django.db.models import Q
 from django.utils import timezone
 
 from assistant_site.wire.ids import WireIdField
@@ -44,6 +47,11 @@ class File(TenantModel):
     def __str__(self) -> str:
         return f"{self.filename} ({self.id})"
 
+    @staticmethod
+    def unexpired() -> Q:
+        """The condition that every reader puts: what has expired is gone, also before its row is."""
+        return Q(expires_at=None) | Q(expires_at__gt=timezone.now())
+
 
 class UploadStatus(models.TextChoices):
     PENDING = "pending"
@@ -77,6 +85,11 @@ class Upload(TenantModel):
     def __str__(self) -> str:
         return f"{self.filename} ({self.id}, {self.status})"
 
+    def status_at(self, moment: datetime) -> str:
+        """The status as callers know it: expired as soon as the time is up, not when a chore has written it."""
+        is_late = self.status == UploadStatus.PENDING and self.expires_at <= moment
+        return UploadStatus.EXPIRED if is_late else self.status
+
 
 class UploadPart(TenantModel):
     wire_noun = "part"
@@ -92,3 +105,21 @@ class UploadPart(TenantModel):
 
     def __str__(self) -> str:
         return str(self.id)
+
+
+class UnclaimedBlob(models.Model):
+    """A blob that no other row speaks for: on its way in, or to be removed.
+
+    Noted before the first byte is written and dropped with the commit that gives the blob an owner; noted again by the
+    commit that takes its owner away. So neither a process that dies nor a storage that fails leaves bytes behind.
+    """
+
+    blob = models.CharField(max_length=200, unique=True)
+    remove_at = models.DateTimeField(help_text="From when on the blob may be removed.")
+    attempts = models.IntegerField(default=0, help_text="Removals that have failed.")
+
+    class Meta:
+        indexes = [models.Index(fields=["remove_at"], name="blobs_to_remove")]
+
+    def __str__(self) -> str:
+        return self.blob
