@@ -50,6 +50,7 @@ api: list[URLPattern | URLResolver] = [
     path("models/<path:model>", passthrough.ModelDetailView.as_view()),
     path("chat/completions", passthrough.ChatCompletionsView.as_view()),
     path("embeddings", passthrough.EmbeddingsView.as_view()),
+    path("", include("files.urls")),
     path("", include("assistants.urls")),
     path("", include("runs.urls")),  # before threads: /threads/runs is no thread
     path("", include("threads.urls")),

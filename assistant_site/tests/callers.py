@@ -9,6 +9,7 @@ from typing import Any
 
 import requests
 from django.test import Client
+from urllib3.filepost import encode_multipart_formdata
 
 from assistant_site.tests import official
 from runs.machine import RESTING
@@ -43,6 +44,11 @@ class Event:
     position: int | None = None
 
 
+def read_body(content_type: str, content: bytes) -> Any:
+    """JSON as what it says, anything else as bytes."""
+    return json.loads(content) if content_type == "application/json" else content
+
+
 def lowered(headers: Mapping[str, str]) -> dict[str, str]:
     return {name.lower(): value for name, value in headers.items()}
 
@@ -71,6 +77,11 @@ class Caller:
     def delete(self, path: str) -> Answer:
         return self.call("DELETE", path)
 
+    def post_form(self, path: str, file_field: str, name: str, content: bytes, **fields: str) -> Answer:
+        """A multipart form with one file and some texts."""
+        form, content_type = encode_multipart_formdata({**fields, file_field: (name, content)})
+        return self.call("POST", path, form, **{"Content-Type": content_type})
+
     # --- Set-up in one word ---------------------------------------------------------------------------------------
 
     def assistant(self, **fields: Any) -> str:
@@ -80,6 +91,9 @@ class Caller:
     def thread(self, *texts: str) -> str:
         messages = [{"role": "user", "content": text} for text in texts]
         return str(self.post("threads", {"messages": messages})["id"])
+
+    def upload(self, name: str, content: bytes, purpose: str = "assistants") -> str:
+        return str(self.post_form("files", "file", name, content, purpose=purpose)["id"])
 
     def provided_by(self, base_url: str) -> "Caller":
         """Sends this tenant's model calls to another server."""
@@ -92,12 +106,14 @@ class LocalCaller(Caller):
 
     def send(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
         content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
-        sent = {"Authorization": f"Bearer {self.token}", **headers}
+        sent = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json", **headers}
+        content_type = sent.pop("Content-Type")
         response = Client(raise_request_exception=False).generic(
-            method, path, content, content_type="application/json", headers={k: v for k, v in sent.items() if v}
+            method, path, content, content_type=content_type, headers={k: v for k, v in sent.items() if v}
         )
-        assert not response.streaming, "streams need a live server"
-        return Answer(response.status_code, lowered(response.headers), json.loads(response.content))
+        assert not getattr(response, "is_async", False), "streams of events need a live server"
+        raw = b"".join(response) if response.streaming else response.content
+        return Answer(response.status_code, lowered(response.headers), read_body(response["Content-Type"], raw))
 
 
 class LiveCaller(Caller):
@@ -114,8 +130,10 @@ class LiveCaller(Caller):
 
     def send(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
         sent = {"Authorization": f"Bearer {self.token}", **headers}
-        response = self.session.request(method, self.url + path, json=body, headers=sent, timeout=PATIENCE_SECONDS)
-        return Answer(response.status_code, lowered(response.headers), response.json())
+        given = {"data": body} if isinstance(body, bytes) else {"json": body}
+        response = self.session.request(method, self.url + path, headers=sent, timeout=PATIENCE_SECONDS, **given)
+        kind = response.headers["content-type"]
+        return Answer(response.status_code, lowered(response.headers), read_body(kind, response.content))
 
     def stream(self, path: str, body: dict[str, Any]) -> list[Event]:
         """All events of a streamed call, `done` included, each judged."""

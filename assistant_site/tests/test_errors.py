@@ -189,9 +189,9 @@ def test_a_nul_in_the_address(alice: LocalCaller, path: str) -> None:
 
 def test_unknown_addresses_for_every_verb(alice: LocalCaller) -> None:
     for method in ("GET", "POST", "DELETE", "PUT"):
-        missing = alice.call(method, "files")
+        missing = alice.call(method, "fine_tuning/jobs")
         assert missing.status == 404
-        assert missing.error["message"] == f"Invalid URL ({method} /v1/files)"
+        assert missing.error["message"] == f"Invalid URL ({method} /v1/fine_tuning/jobs)"
 
 
 def test_no_body_at_all_is_an_empty_object(alice: LocalCaller) -> None:

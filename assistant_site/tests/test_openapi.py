@@ -69,10 +69,23 @@ def test_request_fields_are_openais(document: dict[str, Any]) -> None:
         "CreateRunRequest",
         "CreateThreadAndRunRequest",
         "SubmitToolOutputsRunRequest",
+        "CreateFileRequest",
+        "CreateUploadRequest",
+        "AddUploadPartRequest",
+        "CompleteUploadRequest",
     ):
         assert set(document["components"]["schemas"][name]["properties"]) == set(
             theirs["components"]["schemas"][name]["properties"]
         ), name
+
+
+def test_forms_are_described(document: dict[str, Any]) -> None:
+    for path, field in (("/v1/files", "file"), ("/v1/uploads/{upload_id}/parts", "data")):
+        [(kind, body)] = document["paths"][path]["post"]["requestBody"]["content"].items()
+        assert kind == "multipart/form-data"
+        schema = document["components"]["schemas"][body["schema"]["$ref"].rpartition("/")[2]]
+        assert schema["properties"][field] == {"type": "string", "format": "binary"}
+        assert field in schema["required"]
 
 
 def test_swagger_ui_needs_nothing_from_elsewhere() -> None:

@@ -16,9 +16,21 @@ BODIES: dict[str, dict[str, Any]] = {
     "threads/<str:thread_id>/messages": {"role": "user", "content": "x"},
     "threads/<str:thread_id>/runs": {"assistant_id": "{own_assistant}"},
     "threads/<str:thread_id>/runs/<str:run_id>/submit_tool_outputs": {"tool_outputs": []},
+    "uploads/<str:upload_id>/complete": {"part_ids": ["part_x"]},
 }
+FORMS = {"uploads/<str:upload_id>/parts": "data"}  # with a file in this field
 # Routes without anybody's object in their path.
-FREE = {"assistants", "threads", "threads/runs", "models", "models/<path:model>", "chat/completions", "embeddings"}
+FREE = {
+    "assistants",
+    "threads",
+    "threads/runs",
+    "models",
+    "models/<path:model>",
+    "chat/completions",
+    "embeddings",
+    "files",
+    "uploads",
+}
 VERBS = ("GET", "POST", "DELETE")
 
 
@@ -60,7 +72,16 @@ def things_of(caller: LocalCaller) -> dict[str, str]:
         run_expires_at=row.expires_at,
     )
     message = Message.objects.of(caller.tenant).get(thread_id=thread).pk
-    return {"thread_id": thread, "assistant_id": assistant, "run_id": run, "step_id": step.pk, "message_id": message}
+    upload = {"filename": "a", "purpose": "assistants", "bytes": 1, "mime_type": "text/plain"}
+    return {
+        "thread_id": thread,
+        "assistant_id": assistant,
+        "run_id": run,
+        "step_id": step.pk,
+        "message_id": message,
+        "file_id": caller.upload("a.txt", b"a"),
+        "upload_id": caller.post("uploads", upload)["id"],
+    }
 
 
 @pytest.mark.parametrize(("route", "verbs"), [row for row in routes() if row[0] not in FREE])
@@ -77,8 +98,12 @@ def test_a_stranger_is_answered_as_if_nothing_were_there(
             path = path.replace(f"<str:{name}>", id)
             unknown = unknown.replace(f"<str:{name}>", id[:-4] + "none")
         assert "<" not in path, f"add {path} to things_of"
-        as_stranger = bob.call(verb, path, body if verb == "POST" else None)
-        as_nobody = bob.call(verb, unknown, body if verb == "POST" else None)
+        as_stranger, as_nobody = (
+            bob.post_form(where, FORMS[route], "a.txt", b"a")
+            if route in FORMS
+            else bob.call(verb, where, body if verb == "POST" else None)
+            for where in (path, unknown)
+        )
 
         assert as_stranger.status == as_nobody.status == 404, (verb, as_stranger.body)
         told, blank = as_stranger.error["message"], as_nobody.error["message"]
@@ -92,6 +117,7 @@ def test_lists_show_nothing_of_others(alice: LocalCaller, bob: LocalCaller) -> N
     things_of(alice)
     assert bob.get("assistants")["data"] == []
     assert bob.get("threads")["data"] == []
+    assert bob.get("files")["data"] == []
 
 
 def test_nobody_runs_anothers_assistant(alice: LocalCaller, bob: LocalCaller) -> None:

@@ -27,9 +27,9 @@ logger = logging.getLogger(__name__)
 AnyResponse = TypeVar("AnyResponse", bound=HttpResponseBase)
 
 
-def too_large() -> errors.TooLarge:
-    megabytes = settings.MAX_BODY_BYTES // (1024 * 1024)
-    return errors.TooLarge(f"The request body is too large: at most {megabytes} MB are accepted.")
+def too_large(most: int | None = None, what: str = "request body") -> errors.TooLarge:
+    megabytes = (most or settings.MAX_BODY_BYTES) // (1024 * 1024)
+    return errors.TooLarge(f"The {what} is too large: at most {megabytes} MB are accepted.")
 
 
 def json_body(request: HttpRequest) -> Any:
@@ -66,6 +66,7 @@ ID_WORDS = {
     "message_id": "msg",
     "run_id": "run",
     "step_id": "step",
+    "upload_id": "upload",
 }
 
 

@@ -1,0 +1,159 @@
+"""The same over S3, against a server that speaks it."""
+
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+import requests
+from botocore.exceptions import ClientError, NoCredentialsError
+from moto.server import ThreadedMotoServer
+
+from assistant_site.tests.callers import LocalCaller
+from files import actions, storage
+from files.models import File, UnclaimedBlob
+from files.tests.test_uploads import begin, complete, part_id
+
+MEGABYTE = 1024 * 1024
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """Its address."""
+    moto = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    moto.start()
+    host, port = moto.get_host_and_port()
+    try:
+        yield f"http://{host}:{port}"
+    finally:
+        moto.stop()
+
+
+def use(settings: Any, **options: Any) -> None:
+    settings.STORAGES = settings.STORAGES | {"blobs": {"BACKEND": "files.s3.S3Blobs", "OPTIONS": options}}
+
+
+@pytest.fixture
+def bucket(server: str, settings: Any) -> Any:
+    """A bucket, in which the server keeps its files now."""
+    name = f"files-{secrets.token_hex(4)}"
+    keys = {"access_key": "test", "secret_key": "test", "region_name": "us-east-1"}
+    made = boto3.resource(
+        "s3", endpoint_url=server, aws_access_key_id="test", aws_secret_access_key="test", region_name="us-east-1"
+    ).create_bucket(Bucket=name)
+    use(settings, bucket_name=name, endpoint_url=server, **keys)
+    return made
+
+
+def names(bucket: Any) -> list[str]:
+    return [entry.key for entry in bucket.objects.all()]
+
+
+@pytest.mark.parametrize("size", [1, 8 * MEGABYTE, 8 * MEGABYTE + 1, 20 * MEGABYTE])
+def test_blobs_of_every_size(bucket: Any, size: int) -> None:
+    content = os.urandom(size)
+    stored = storage.save(content[at : at + 300_000] for at in range(0, size, 300_000))
+    assert stored.bytes == size
+    assert names(bucket) == [stored.blob]
+    with storage.opened(stored.blob) as file:
+        assert file.read() == content
+        file.seek(0)
+        assert file.read(1) == content[:1]
+    assert b"".join(storage.joined([stored.blob])) == content
+    with storage.local_copy(File(blob=stored.blob, filename="a.pdf")) as path:
+        assert path.read_bytes() == content
+        assert path.suffix == ".pdf"
+    assert not path.exists()
+    storage.remove(stored.blob)
+    storage.remove(stored.blob)
+    assert names(bucket) == []
+    with pytest.raises(storage.BlobMissing), storage.opened(stored.blob):
+        pass
+
+
+def test_an_upload_that_breaks_off_leaves_nothing(bucket: Any) -> None:
+    def cut() -> Iterator[bytes]:
+        yield os.urandom(20 * MEGABYTE)
+        raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        storage.save(cut())
+    assert names(bucket) == []
+    assert list(bucket.multipart_uploads.all()) == []
+
+
+def test_files_and_uploads(alice: LocalCaller, bucket: Any) -> None:
+    id = alice.upload("你好.txt", b"hello" * 100_000)
+    assert alice.get(f"files/{id}/content").body == b"hello" * 100_000
+    upload = begin(alice, 11 * MEGABYTE)
+    a, b = part_id(alice, upload, b"a" * MEGABYTE), part_id(alice, upload, b"b" * 10 * MEGABYTE)
+    file = complete(alice, upload, a, b)["file"]["id"]
+    assert alice.get(f"files/{file}/content").body == b"a" * MEGABYTE + b"b" * 10 * MEGABYTE
+    assert len(names(bucket)) == 2
+    for each in (id, file):
+        assert alice.delete(f"files/{each}").status == 200
+    assert names(bucket) == []
+    assert not UnclaimedBlob.objects.exists()
+
+
+def test_a_missing_bucket(alice: LocalCaller, bucket: Any, caplog: pytest.LogCaptureFixture) -> None:
+    bucket.delete()
+    refused = alice.post_form("files", "file", "a.txt", b"a", purpose="assistants")
+    assert (refused.status, refused.error["type"]) == (503, "server_error")
+    assert "create it, or correct S3_BUCKET_NAME" in caplog.text
+    assert bucket.name in caplog.text
+    assert bucket.name not in str(refused.body)
+
+
+@pytest.fixture
+def checked_credentials(server: str, bucket: Any) -> Iterator[None]:
+    """From now on the server, which has no users, checks who asks."""
+    requests.post(f"{server}/moto-api/reset-auth", data=b"0", timeout=10)
+    yield
+    requests.post(f"{server}/moto-api/reset-auth", data=b"1000000", timeout=10)
+
+
+@pytest.mark.usefixtures("checked_credentials")
+def test_an_unknown_key(alice: LocalCaller, caplog: pytest.LogCaptureFixture) -> None:
+    refused = alice.post_form("files", "file", "a.txt", b"a", purpose="assistants")
+    assert (refused.status, refused.error["type"]) == (503, "server_error")
+    assert "the access key is unknown: correct S3_ACCESS_KEY" in caplog.text
+
+
+def refusal(code: str) -> ClientError:
+    return ClientError({"Error": {"Code": code, "Message": "No."}}, "PutObject")
+
+
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        (refusal("SignatureDoesNotMatch"), "correct S3_SECRET_KEY"),
+        (refusal("AccessDenied"), "let S3_ACCESS_KEY read, write and delete"),
+        (refusal("AuthorizationHeaderMalformed"), "correct S3_REGION"),
+        (refusal("Unheard"), "Unheard No."),
+        (NoCredentialsError(), "set S3_ACCESS_KEY and S3_SECRET_KEY"),
+        (OSError(errno.ENOSPC, "No space left on device"), "free some"),
+    ],
+)
+def test_other_troubles_are_explained(bucket: Any, error: Exception, advice: str) -> None:
+    assert advice in (storage.blobs().advice(error) or "")
+    assert storage.blobs().advice(ValueError("a bug")) is None
+
+
+def test_a_server_that_is_not_there(
+    alice: LocalCaller, bucket: Any, settings: Any, server: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    id = alice.upload("a.txt", b"a")
+    options = settings.STORAGES["blobs"]["OPTIONS"]
+    use(settings, **options | {"endpoint_url": "http://127.0.0.1:1"})
+    assert alice.get(f"files/{id}/content").status == 503
+    assert "check S3_ENDPOINT" in caplog.text
+    assert alice.delete(f"files/{id}").status == 200  # the bytes follow later
+    assert UnclaimedBlob.objects.count() == 1
+    use(settings, **options)
+    UnclaimedBlob.objects.update(remove_at="2020-01-01T00:00Z")
+    assert actions.forget_expired() == 1
+    assert names(bucket) == []
