@@ -1,30 +1,94 @@
 """What daphne holds in memory for a caller: bodies on their way in, unread answers on their way out.
 
 *In.* Twisted collects a whole body first, and takes multipart forms apart in the event loop, in memory: 300 MB from a
-caller without a token stopped every other request for many seconds. Here forms are left to Django, and of a body that
-is larger than MAX_BODY_MB only so much is kept that the handler can refuse it. A socket's messages are bounded alike.
+caller without a token stopped every other request for many seconds; daphne then puts what there is into a queue, in
+memory once more. Here forms are left to Django; a large body waits in a file, which the handler gets as it is; and of a
+body that is larger than `bodies` allows nothing is kept at all. A socket's messages are bounded alike.
 
 *Out.* Twisted buffers without limit what a slow reader has not taken. Here a `send` returns only when not too much is
 left unsent, so that whoever produces waits; a reader that takes nothing at all for a minute is cut off.
 """
 
 import asyncio
+import io
 import time
-from typing import Any
+from typing import IO, Any
+from urllib.parse import unquote
 
 from daphne import http_protocol, server, ws_protocol
 from django.conf import settings
 
+from assistant_site import bodies
+from assistant_site.db.threads import of_this_loop
+from assistant_site.wire.errors import WireError
+
+_IN_MEMORY = 100_000  # a body that says it is smaller needs no file
+
 
 class BoundedRequest(http_protocol.WebRequest):  # type: ignore[misc]
+    """Keeps the body to itself; `server.create_application` hands it on in the scope's `extensions`."""
+
     def __init__(self, *args: Any, **options: Any) -> None:
+        self.body: IO[bytes] = io.BytesIO()
         self.taken_in = 0
+        self.most = settings.MAX_BODY_BYTES
+        self.refused: WireError | None = None
         super().__init__(*args, **{**options, "parsePOSTFormSubmission": False})
 
+    def gotLength(self, length: int | None) -> None:  # noqa: N802 Twisted's name
+        self.content = io.BytesIO() if length is not None and length < _IN_MEMORY else bodies.waiting_file()
+
     def handleContentChunk(self, data: bytes) -> None:  # noqa: N802 Twisted's name
-        if self.taken_in <= settings.MAX_BODY_BYTES:
-            super().handleContentChunk(data)
-        self.taken_in += len(data)
+        before, self.taken_in = self.taken_in, self.taken_in + len(data)
+        if before <= self.most < self.taken_in:
+            self.pass_limit()
+        if self.refused is None:
+            self.content.write(data)
+
+    def pass_limit(self) -> None:
+        """The body is larger than what everybody may send, or than what anybody may."""
+        allowed = bodies.most_of(self.channel._command.decode("ascii", "replace"), self.asked_path())
+        if self.most == allowed:
+            self.refuse(bodies.too_large(allowed))
+            return
+        self.most = allowed
+        # No more is read until it is known who sends it. What has been read already may be the end of the body; then
+        # the view judges the token, as ever.
+        self.channel._networkProducer.pauseProducing()
+        authorization = self.requestHeaders.getRawHeaders(b"authorization") or [b""]
+        asking = asyncio.ensure_future(of_this_loop().run(bodies.refusal, authorization[-1].decode("latin-1")))
+        asking.add_done_callback(self.sender_known)
+
+    def sender_known(self, asking: "asyncio.Future[WireError | None]") -> None:
+        if self.channel is None:
+            return  # gone meanwhile
+        if refusal := asking.result():
+            self.refuse(refusal)
+        self.channel._networkProducer.resumeProducing()
+
+    def refuse(self, refusal: WireError) -> None:
+        """What came is given up, what comes is not kept."""
+        self.refused = refusal
+        self.content.seek(0)
+        self.content.truncate()
+
+    def asked_path(self) -> str:
+        return unquote(self.channel._path.partition(b"?")[0].decode("ascii", "replace"))
+
+    def process(self) -> Any:
+        # An empty body for daphne's queue. Twisted also closes its own when the connection breaks: ours may be in use.
+        self.body, self.content = self.content, io.BytesIO()
+        return super().process()
+
+
+_create_application = server.Server.create_application
+
+
+def create_application_with_body(self: Any, protocol: Any, scope: dict[str, Any]) -> Any:
+    """In the place of daphne's own: hands the body over beside the queue."""
+    if isinstance(protocol, BoundedRequest):
+        scope["extensions"] = {bodies.EXTENSION: bodies.Body(protocol.body, protocol.refused)}
+    return _create_application(self, protocol, scope)
 
 
 class BoundedFactory(ws_protocol.WebSocketFactory):  # type: ignore[misc]
@@ -37,7 +101,7 @@ class BoundedFactory(ws_protocol.WebSocketFactory):  # type: ignore[misc]
 
 MOST_UNSENT = 256 * 1024
 STALLED_SECONDS = 60.0
-_LOOK_SECONDS = 0.02
+_FIRST_LOOK_SECONDS, _LOOK_SECONDS = 0.001, 0.02  # a quick reader of a large file is soon given more
 
 
 def unsent(protocol: Any) -> int:
@@ -57,9 +121,10 @@ _handle_reply = server.Server.handle_reply
 async def handle_reply_patiently(self: Any, protocol: Any, message: Any) -> None:
     """In the place of daphne's own, which returns at once."""
     await _handle_reply(self, protocol, message)
-    left, moved_at = unsent(protocol), time.monotonic()
+    left, moved_at, pause = unsent(protocol), time.monotonic(), _FIRST_LOOK_SECONDS
     while left > MOST_UNSENT and protocol in self.connections:
-        await asyncio.sleep(_LOOK_SECONDS)
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, _LOOK_SECONDS)
         before, left = left, unsent(protocol)
         if left < before:
             moved_at = time.monotonic()
@@ -72,4 +137,5 @@ def bound() -> None:
     """Makes daphne use these; any other server is not touched."""
     http_protocol.WebRequest = BoundedRequest  # looked up for each connection
     server.WebSocketFactory = BoundedFactory
+    server.Server.create_application = create_application_with_body
     server.Server.handle_reply = handle_reply_patiently

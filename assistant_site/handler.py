@@ -22,7 +22,9 @@ from django.http import StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import set_script_prefix
 
+from assistant_site import bodies
 from assistant_site.wire import rest
+from assistant_site.wire.errors import WireError
 from assistant_site.wire.late import AskAgain, LateResponse, Patience
 
 logger = logging.getLogger(__name__)
@@ -34,15 +36,12 @@ Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
 P = ParamSpec("P")
 T = TypeVar("T")
+_IN_MEMORY = 2 * 1024 * 1024  # of a body that comes in pieces
 
 
 def is_finished(response: HttpResponseBase) -> bool:
     """Whether the answer can go out as it is."""
     return not response.streaming and not isinstance(response, LateResponse | AskAgain)
-
-
-class BodyTooLarge(Exception):
-    """More bytes came than MAX_BODY_MB allows."""
 
 
 class Handler(ASGIHandler):
@@ -53,11 +52,11 @@ class Handler(ASGIHandler):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            body = await self.read_limited_body(receive)
+            body = await self.body_of(scope, receive)
         except RequestAborted:
             return
-        except BodyTooLarge:
-            await self.send_response(rest.error_response(rest.too_large()), send)
+        except WireError as refused:
+            await self.send_response(rest.error_response(refused), send)
             return
         response = await self.in_a_thread(self.respond, scope, body)
         if is_finished(response):
@@ -152,16 +151,51 @@ class Handler(ASGIHandler):
         response.streaming_content = stepping()
         return response
 
-    async def read_limited_body(self, receive: Receive) -> IO[bytes]:
-        """The body as a file, memory first, then disk."""
-        size = 0
+    async def body_of(self, scope: Scope, receive: Receive) -> IO[bytes]:
+        """The body as a file, wherever the server has it. Raises a WireError for one that is refused."""
+        kept: bodies.Body | None = scope.get("extensions", {}).get(bodies.EXTENSION)
+        if kept is None:
+            return await self.read_limited_body(scope, receive)
+        message = await receive()  # an empty body
+        if message["type"] == "http.disconnect":
+            raise RequestAborted
+        if kept.refused:
+            kept.file.close()
+            raise kept.refused
+        kept.file.seek(0)
+        return kept.file
 
-        async def counted() -> Mapping[str, Any]:
-            nonlocal size
-            message = await receive()
-            size += len(message.get("body", b""))
-            if size > settings.MAX_BODY_BYTES:
-                raise BodyTooLarge
-            return message
+    async def read_limited_body(self, scope: Scope, receive: Receive) -> IO[bytes]:
+        """The body that comes through `receive`: memory first, then disk."""
+        body: IO[bytes] = io.BytesIO()
+        size, most, more = 0, settings.MAX_BODY_BYTES, True
+        try:
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise RequestAborted
+                piece, more = message.get("body", b""), message.get("more_body", False)
+                size += len(piece)
+                if size > most:
+                    most = await self.larger_limit(scope)
+                    if size > most:
+                        raise bodies.too_large(most)
+                if isinstance(body, io.BytesIO) and size > _IN_MEMORY:
+                    held, body = body, bodies.waiting_file()
+                    body.write(held.getvalue())
+                body.write(piece)
+        except BaseException:
+            body.close()
+            raise
+        body.seek(0)
+        return body
 
-        return await self.read_body(counted)
+    async def larger_limit(self, scope: Scope) -> int:
+        """What a body beyond MAX_BODY_MB may have, for this path and whoever sends it."""
+        most = bodies.most_of(scope["method"], scope["path"])
+        if most > settings.MAX_BODY_BYTES:
+            headers = {name.lower(): value for name, value in scope["headers"]}
+            refused = await self.in_a_thread(bodies.refusal, headers.get(b"authorization", b"").decode("latin-1"))
+            if refused:
+                raise refused
+        return most

@@ -5,9 +5,10 @@ index until the first has committed, or has come to nothing; a process that dies
 succeeded is kept: a refusal made nothing, and may be asked for again. Keys belong to a tenant and hold for 24 hours.
 """
 
+import contextlib
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
@@ -23,6 +24,7 @@ from tenants import auth
 from tenants.models import KeptAnswer, Tenant
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_PIECE = 1024 * 1024
 _KEPT_HEADERS = ("openai-poll-after-ms", "openai-organization")
 
 
@@ -69,12 +71,46 @@ class IdempotencyMiddleware:
 def digest_of(request: HttpRequest) -> str:
     """What must be the same for a request to be the same: address and body."""
     path = request.path.removeprefix("/api")
+    digest = hashlib.sha256(b"\n".join([path.encode(), request.META.get("QUERY_STRING", "").encode(), b""]))
+    if boundary := boundary_of(request):
+        for piece in without(boundary, read_ahead(request)):
+            digest.update(piece)
+        return digest.hexdigest()
+    with contextlib.suppress(Exception):  # the view tells in the documented words what is wrong with the body
+        digest.update(request.body)
+    return digest.hexdigest()
+
+
+def boundary_of(request: HttpRequest) -> bytes:
+    """What divides the parts of a multipart body; b"" for any other."""
+    is_form = request.content_type == "multipart/form-data"
+    return (request.content_params or {}).get("boundary", "").encode() if is_form else b""
+
+
+def read_ahead(request: HttpRequest) -> Iterator[bytes]:
+    """The body in pieces, with nothing of it held in memory; the view finds it unread."""
+    stream = request._stream
+    if not stream.seekable():  # Django's test client
+        yield request.body
+        return
     try:
-        body = request.body
-    except Exception:  # the view tells in the documented words what is wrong with it
-        body = b""
-    asked = b"\n".join([path.encode(), request.META.get("QUERY_STRING", "").encode(), body])
-    return hashlib.sha256(asked).hexdigest()
+        while piece := stream.read(_PIECE):
+            yield piece
+    finally:
+        stream.seek(0)
+
+
+def without(boundary: bytes, pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """A body without its boundaries: a client makes new ones for each attempt at the same form."""
+    kept = b""
+    for piece in pieces:
+        *whole, kept = (kept + piece).split(boundary)
+        yield from whole
+        # A boundary may have begun at the end.
+        safe = max(len(kept) - len(boundary) + 1, 0)
+        yield kept[:safe]
+        kept = kept[safe:]
+    yield kept
 
 
 def again(kept: KeptAnswer, digest: str) -> HttpResponseBase:
