@@ -130,6 +130,19 @@ POLL_AFTER_MS = env.number("POLL_AFTER_MS", default=250, low=1)
 STREAM_KEEP_ALIVE = env.flag("STREAM_KEEP_ALIVE", default=False)
 STREAM_KEPT_SECONDS = env.number("STREAM_KEPT_SECONDS", default=900, low=1)
 
+# --- R2R (vector_stores.r2r) -----------------------------------------------------------------------------------------
+
+# Open Assistant API chose by this between plain files and R2R, and its example settings named an R2R in either case.
+FILE_SERVICE_MODULE = env.text("FILE_SERVICE_MODULE")
+R2R_BASE_URL = env.url("R2R_BASE_URL")
+if FILE_SERVICE_MODULE and "r2r" not in FILE_SERVICE_MODULE.lower():
+    R2R_BASE_URL = ""
+R2R_USERNAME = env.text("R2R_USERNAME")
+R2R_PASSWORD = env.text("R2R_PASSWORD")
+R2R_SEARCH_LIMIT = env.number("R2R_SEARCH_LIMIT", default=10, low=1, high=1000)
+R2R_PARSE = env.choice("R2R_PARSE", default="passages", of=("passages", "native"))
+R2R_HYBRID_SEARCH = env.flag("R2R_HYBRID_SEARCH", default=False)
+
 # --- The wire --------------------------------------------------------------------------------------------------------
 
 REQUIRE_BETA_HEADER = env.flag("REQUIRE_BETA_HEADER", default=False)

@@ -7,12 +7,14 @@ twice, and what is `completed` can be found.
 
 from django.contrib.postgres.indexes import GinIndex
 from django.contrib.postgres.search import SearchVectorField
+from django.core.validators import RegexValidator
 from django.db import models
 from django.utils import timezone
 
 from assistant_site.wire.ids import WireIdField
 from files.models import File
-from tenants.models import TenantModel
+from tenants import encryption
+from tenants.models import Tenant, TenantModel
 
 
 class Engine(models.TextChoices):
@@ -182,3 +184,30 @@ class Removal(TenantModel):
 
     def __str__(self) -> str:
         return f"{self.vector_store_id} {self.store_file_id}".strip()
+
+
+class RetrievalServer(models.Model):
+    """A tenant's own R2R server; without one, the environment's (`vector_stores.r2r`)."""
+
+    tenant = models.OneToOneField(Tenant, on_delete=models.CASCADE, primary_key=True, related_name="retrieval_server")
+    base_url = models.CharField(
+        max_length=500,
+        help_text="Without /v3.",
+        validators=[RegexValidator(r"^https?://[^\s/?#]+[^\s?#]*$", "An address like http://r2r.example.com:7272.")],
+    )
+    username = models.CharField(max_length=200, blank=True, help_text="Empty: R2R asks for no login.")
+    encrypted_password = models.TextField(blank=True, editable=False)
+
+    class Meta:
+        verbose_name = "R2R server"
+
+    def __str__(self) -> str:
+        return f"{self.base_url} of {self.tenant_id}"
+
+    @property
+    def password(self) -> str:
+        """The password in clear; `encryption.Undecryptable` if no encryption key fits."""
+        return encryption.decrypt(self.encrypted_password) if self.encrypted_password else ""
+
+    def set_password(self, password: str) -> None:
+        self.encrypted_password = encryption.encrypt(password) if password else ""
