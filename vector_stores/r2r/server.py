@@ -174,7 +174,7 @@ class R2R:
         self._catalog.delete_collection(collection_id)
 
     def health(self) -> str:
-        """ "ok", or a sentence that says what to do."""
+        """The word ok, or a sentence that says what to do."""
         try:
             self._catalog.session.call_openly(Call("GET", "/health", seconds=HEALTH_SECONDS))
         except R2RFailed as failed:

@@ -1,5 +1,6 @@
 """What the engine promises, held against the fake with every `make test` and against the real R2R with `make r2r`."""
 
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -365,5 +366,42 @@ def test_an_attempt_that_was_cut_short_is_waited_for(store: VectorStore, server:
     finally:
         server.running.embeddings.pause = 0.0
         thread.join()
+    assert texts_kept_of(recipes) == sorted(RECIPES)
+    assert {file for file, _ in found(store, "butter", [recipes.pk])} == {recipes.pk}
+
+
+@real_only
+def test_a_document_that_a_killed_r2r_left_unfinished_is_made_anew(
+    store: VectorStore, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert isinstance(server.running, real.RealR2R)
+    catalog = catalog_of(store)
+    recipes = new_file(store, RECIPES)
+    passages = [Text(text) for text in RECIPES]
+
+    class Gone(Exception):
+        pass
+
+    def kill() -> None:
+        assert isinstance(server.running, real.RealR2R)
+        server.running.stop(signal.SIGKILL)
+        raise Gone
+
+    monkeypatch.setattr(delivery, "SEND_SECONDS", 1.0)
+    server.running.embeddings.pause = 10.0
+    try:
+        with pytest.raises(Gone):
+            r2r.put(recipes, "notes.txt", passages, meanwhile=kill)
+    finally:
+        server.running.embeddings.pause = 0.0
+        server.running.start()
+
+    left = catalog.document(document_id_of(recipes.pk))
+    assert left
+    assert left.is_unfinished
+    with pytest.raises(r2r.R2RFailed) as failed:
+        r2r.put(recipes, "notes.txt", passages, seconds=1.0)
+    assert (failed.value.message, failed.value.transient) == (errors.TOO_LATE, True)
+    r2r.put(recipes, "notes.txt", passages)
     assert texts_kept_of(recipes) == sorted(RECIPES)
     assert {file for file, _ in found(store, "butter", [recipes.pk])} == {recipes.pk}
