@@ -5,7 +5,9 @@ stops the start with one sentence that says which variable it is and what it may
 """
 
 import os
+import re
 from collections.abc import Callable
+from ipaddress import ip_network
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -88,6 +90,19 @@ def url(*names: str, default: str = "", schemes: tuple[str, ...] = ("http", "htt
 def items(*names: str, default: list[str]) -> list[str]:
     """A comma-separated list."""
     return _read(names, default, lambda v: [part.strip() for part in v.split(",") if part.strip()], "a list")
+
+
+def hosts(*names: str, default: list[str]) -> list[str]:
+    """A comma-separated list of host names, addresses and networks."""
+
+    def convert(value: str) -> list[str]:
+        found = [part.strip() for part in value.split(",") if part.strip()]
+        for entry in found:
+            if not re.fullmatch(r"[\w-]+(\.[\w-]+)*\.?", entry):
+                ip_network(entry, strict=False)
+        return found
+
+    return _read(names, default, convert, "a list of host names, addresses or networks such as 10.0.0.0/8")
 
 
 def choice(*names: str, default: str, of: tuple[str, ...]) -> str:
