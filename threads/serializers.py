@@ -24,7 +24,7 @@ from assistant_site.wire.fields import (
 from assistant_site.wire.tools import NewToolResourcesSerializer, ToolResourcesSerializer
 
 MAX_TEXT = 256_000
-_IMAGE_EXTENSIONS = (".jpeg", ".jpg", ".png", ".gif", ".webp")
+IMAGE_EXTENSIONS = (".jpeg", ".jpg", ".png", ".gif", ".webp")
 _EXTENSION = re.compile(r"\.[A-Za-z0-9]{1,5}$")
 
 
@@ -52,7 +52,7 @@ class ImageUrl(Text):
                 lambda path: f"Invalid '{path}'. Expected a valid URL, but got a value with an invalid format."
             )
         extension = _EXTENSION.search(url.split("?")[0].split("#")[0].partition("://")[2].partition("/")[2])
-        if extension and extension[0].lower() not in _IMAGE_EXTENSIONS:
+        if extension and extension[0].lower() not in IMAGE_EXTENSIONS:
             raise grammar.invalid_value(lambda path: f"Invalid '{path}'. Expected url to end in a supported format.")
         return url
 
