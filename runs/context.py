@@ -11,6 +11,7 @@ from typing import Any
 from django.db.models import QuerySet
 
 from assistant_site.llm.tokens import estimate_message, estimate_request
+from runs import images
 from runs.models import Run, RunStep, StepStatus
 from runs.windows import window_of
 from threads.models import Message
@@ -31,7 +32,7 @@ def build(run: Run) -> list[Chat]:
     system = [{"role": "system", "content": run.instructions}] if run.instructions else []
     own = own_turns(run)
     budget = prompt_budget(run) - estimate_request([*system, *own], offered(run.tools))
-    return [*system, *thread_messages(run, budget), *own]
+    return images.located(run.tenant_id, [*system, *thread_messages(run, budget), *own])
 
 
 def prompt_budget(run: Run) -> int:
@@ -142,15 +143,15 @@ def as_chat(message: Message) -> Chat | None:
             parts.append({"type": "text", "text": part["text"]["value"]})
         elif part["type"] == "refusal":
             parts.append({"type": "text", "text": part["refusal"]})
-        elif part["type"] == "image_url":
+        elif message.role == "assistant" and part["type"] == "image_file":  # only users show images to a model
+            parts.append({"type": "text", "text": f"[image {part['image_file']['file_id']}]"})
+        elif part["type"] in ("image_url", "image_file"):
             parts.append(part)
-        elif part["type"] == "image_file":
-            parts.append({"type": "text", "text": f"[image {part['image_file']['file_id']}, not available]"})
     if not parts:
         return None
-    if all(part["type"] == "text" for part in parts) or message.role == "assistant":
-        return {"role": message.role, "content": "\n".join(p["text"] for p in parts if p["type"] == "text")}
-    return {"role": message.role, "content": parts}
+    if message.role == "assistant":
+        parts = [part for part in parts if part["type"] == "text"]
+    return {"role": message.role, "content": images.content_of(parts)}
 
 
 def own_turns(run: Run) -> list[Chat]:

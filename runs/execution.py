@@ -30,7 +30,7 @@ from assistant_site.llm.chat import (
     TurnFinished,
     Usage,
 )
-from runs import context, flaws, holding
+from runs import context, flaws, holding, images
 from runs.events import Appender, RunLog, Telling, message_delta, step_delta
 from runs.holding import LostClaim
 from runs.models import Run, RunStep
@@ -144,6 +144,7 @@ class Execution:
             self._prepared = await self.database.run(self.prepare, run)
         endpoint, request = self._prepared
         self._prepared = None
+        request = await images.shown(endpoint, request)
         turn = self._turn = Turn(run.turns + 1, (tool["function"]["name"] for tool in request.tools))
         async with contextlib.aclosing(client.stream_turn(endpoint, request)) as events:
             async for event in events:

@@ -17,6 +17,8 @@ Quirks, all texts, switch on what a provider cannot be seen to need (`Endpoint.q
 `stream`               `false`: never ask for a stream; the answer is replayed as deltas.
 `stream_tools`         `false`: the same, only for turns that offer tools (Ollama before 0.8 loses streamed calls).
 `lenient_finish`       `true`: an answer with text or whole calls needs no `finish_reason` (One API's Gemini channel).
+`fetch_images`         `true`: images given by their address are fetched here and sent along as data (Ollama, and
+                       servers without a way out); not here, but where the prompt is made.
 `without`              comma list of features never sent: `stream_options`, `parallel_tool_calls`, `strict`,
                        `developer`, `reasoning_effort`, `max_tokens`, `max_completion_tokens`, `temperature`, `top_p`,
                        `reasoning` (a model's thoughts, sent back to it within the run).

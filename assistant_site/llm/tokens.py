@@ -42,7 +42,7 @@ def estimate_message(message: Mapping[str, Any]) -> int:
         length += text_bytes(content)
     elif isinstance(content, list):
         for part in content:
-            if isinstance(part, Mapping) and part.get("type") == "image_url":
+            if isinstance(part, Mapping) and part.get("type") in ("image_url", "image_file"):
                 pictures += 1
             elif isinstance(part, Mapping):
                 length += text_bytes(str(part.get("text") or part.get("refusal") or ""))

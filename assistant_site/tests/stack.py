@@ -60,6 +60,7 @@ class Stack:
             "PORT": str(ports[0]),
             "DEMO_BASE_URL": f"http://127.0.0.1:{ports[0]}/demo/v1",
             "PYTHONUNBUFFERED": "1",
+            "FETCH_ALLOWED_HOSTS": "localhost",  # by this name, tests let the processes fetch from their own servers
             **(env or {}),
         }
         self._members: dict[str, Member] = {}
