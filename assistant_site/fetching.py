@@ -151,11 +151,13 @@ class GuardedClient:
             await answer.aclose()
 
     def _request(self, url: httpx2.URL, address: str, headers: Mapping[str, str]) -> httpx2.Request:
+        sent = httpx2.Headers(headers)
+        sent["Host"] = url.netloc.decode("ascii")
         return self._http.build_request(
             "GET",
             url.copy_with(host=address),
-            headers={**headers, "Host": url.netloc.decode("ascii")},
-            # The name that TLS asks for and verifies. (The library does so with an address, too.)
+            headers=sent,
+            # The name, or address, that TLS asks for and verifies.
             extensions={"sni_hostname": url.raw_host.decode("ascii").rstrip(".")},
         )
 

@@ -113,6 +113,13 @@ def test_headers_stay_with_their_origin() -> None:
     assert "referer" not in request.headers
 
 
+def test_nobody_chooses_the_host_by_a_header() -> None:
+    with QuirkServer(page()) as server:
+        fetch(f"http://127.0.0.1:{server.port}/", headers={"host": "inner.example", "X-A": "b"})
+        [request] = server.requests
+    assert (request.headers["host"], request.headers["x-a"]) == (f"127.0.0.1:{server.port}", "b")
+
+
 def test_no_cookies_are_kept() -> None:
     with QuirkServer(page(set_cookie="a=b")) as server:
         url = f"http://127.0.0.1:{server.port}/"
