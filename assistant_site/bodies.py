@@ -4,6 +4,7 @@ A body may have MAX_BODY_MB; a file or a part of an upload may have more, if a v
 not be able to fill the disk. Whoever receives a body (daphne in `bounds`, `handler` for any other server) asks here.
 """
 
+import logging
 import re
 import tempfile
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from assistant_site.wire import rest
 from assistant_site.wire.errors import Unavailable, WireError
 from tenants import auth
 
+logger = logging.getLogger(__name__)
 EXTENSION = "holdfast.body"  # in an ASGI scope's `extensions`: a `Body` that did not come through `receive`
 FORM_BYTES = 1024 * 1024  # what a form may have around its file
 _FILE = re.compile(r"/(api/)?v1/files")
@@ -61,3 +63,14 @@ def waiting_file() -> IO[bytes]:
     """A file without a name in the installation's own folder: /tmp may be memory."""
     settings.BODIES_DIR.mkdir(parents=True, exist_ok=True)
     return tempfile.TemporaryFile(dir=settings.BODIES_DIR)
+
+
+def cannot_wait(error: OSError) -> WireError:
+    """What is told when a body cannot be kept on the disk."""
+    logger.error(
+        "A request body cannot be kept in %s (%s): free some space there, give the server's user the right to write, "
+        "or set HOLDFAST_VAR to another folder.",
+        settings.BODIES_DIR,
+        error.strerror or error,
+    )
+    return Unavailable("The server has no room for a request of this size at the moment. Please try again.")

@@ -12,6 +12,7 @@ left unsent, so that whoever produces waits; a reader that takes nothing at all 
 import asyncio
 import io
 import time
+from functools import partial
 from typing import IO, Any
 from urllib.parse import unquote
 
@@ -30,20 +31,30 @@ class BoundedRequest(http_protocol.WebRequest):  # type: ignore[misc]
 
     def __init__(self, *args: Any, **options: Any) -> None:
         self.body: IO[bytes] = io.BytesIO()
+        self.content: IO[bytes] = io.BytesIO()
         self.taken_in = 0
         self.most = settings.MAX_BODY_BYTES
         self.refused: WireError | None = None
+        self.is_over = False
         super().__init__(*args, **{**options, "parsePOSTFormSubmission": False})
 
     def gotLength(self, length: int | None) -> None:  # noqa: N802 Twisted's name
-        self.content = io.BytesIO() if length is not None and length < _IN_MEMORY else bodies.waiting_file()
+        self.content = io.BytesIO()
+        if length is None or length >= _IN_MEMORY:
+            try:
+                self.content = bodies.waiting_file()
+            except OSError as error:
+                self.refused = bodies.cannot_wait(error)
 
     def handleContentChunk(self, data: bytes) -> None:  # noqa: N802 Twisted's name
         before, self.taken_in = self.taken_in, self.taken_in + len(data)
         if before <= self.most < self.taken_in:
             self.pass_limit()
         if self.refused is None:
-            self.content.write(data)
+            try:
+                self.content.write(data)
+            except OSError as error:
+                self.refused = bodies.cannot_wait(error)
 
     def pass_limit(self) -> None:
         """The body is larger than what everybody may send, or than what anybody may."""
@@ -54,17 +65,17 @@ class BoundedRequest(http_protocol.WebRequest):  # type: ignore[misc]
         self.most = allowed
         # No more is read until it is known who sends it. What has been read already may be the end of the body; then
         # the view judges the token, as ever.
-        self.channel._networkProducer.pauseProducing()
+        connection = self.channel._networkProducer
+        connection.pauseProducing()
         authorization = self.requestHeaders.getRawHeaders(b"authorization") or [b""]
         asking = asyncio.ensure_future(of_this_loop().run(bodies.refusal, authorization[-1].decode("latin-1")))
-        asking.add_done_callback(self.sender_known)
+        asking.add_done_callback(partial(self.sender_known, connection))
 
-    def sender_known(self, asking: "asyncio.Future[WireError | None]") -> None:
-        if self.channel is None:
-            return  # gone meanwhile
-        if refusal := asking.result():
+    def sender_known(self, connection: Any, asking: "asyncio.Future[WireError | None]") -> None:
+        refusal = asking.result()
+        if refusal and not self.is_over:
             self.refuse(refusal)
-        self.channel._networkProducer.resumeProducing()
+        connection.resumeProducing()
 
     def refuse(self, refusal: WireError) -> None:
         """What came is given up, what comes is not kept."""
@@ -78,7 +89,12 @@ class BoundedRequest(http_protocol.WebRequest):  # type: ignore[misc]
     def process(self) -> Any:
         # An empty body for daphne's queue. Twisted also closes its own when the connection breaks: ours may be in use.
         self.body, self.content = self.content, io.BytesIO()
+        self.is_over = True
         return super().process()
+
+    def connectionLost(self, reason: Any) -> None:  # noqa: N802 Twisted's name
+        self.is_over = True
+        super().connectionLost(reason)
 
 
 _create_application = server.Server.create_application

@@ -184,8 +184,11 @@ class Handler(ASGIHandler):
                     held, body = body, bodies.waiting_file()
                     body.write(held.getvalue())
                 body.write(piece)
-        except BaseException:
-            body.close()
+        except BaseException as error:
+            with contextlib.suppress(OSError):
+                body.close()
+            if isinstance(error, OSError):
+                raise bodies.cannot_wait(error) from error
             raise
         body.seek(0)
         return body

@@ -128,6 +128,20 @@ def test_a_large_file_with_and_without_a_length(lena: LiveCaller) -> None:
         assert answer.json()["bytes"] == 40 * MEGABYTE
 
 
+@pytest.mark.parametrize("over", [-1, 0, 1, 1_000, 70_000])
+def test_bodies_that_end_about_where_the_question_is_asked(lena: LiveCaller, over: int) -> None:
+    size = 32 * MEGABYTE + over - len(HEAD) - len(TAIL)
+    form = HEAD + b"x" * size + TAIL
+    for token, status in ((lena.token, 200), ("sk-wrong", 401)):
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": FORM}
+        with requests.Session() as session:
+            answer = session.post(f"{lena.base_url}/files", data=form, headers=headers, timeout=20)
+            assert answer.status_code == status, answer.text
+            again = session.get(f"{lena.base_url}/files", headers=headers, timeout=20)  # on the same connection
+            assert again.status_code == status
+        assert status == 401 or answer.json()["bytes"] == size
+
+
 def test_a_stranger_fills_no_disk(live: Stack, lena: LiveCaller) -> None:
     from django.conf import settings
 
@@ -282,6 +296,16 @@ def test_servers_that_hand_a_body_over_in_pieces(lena: LiveCaller, settings: Any
     status, refused = asked(handler, "/v1/threads", form_of(3 * MEGABYTE, block), lena.token)
     assert (status, refused["error"]["message"]) == (413, "The request body is too large: at most 2 MB are accepted.")
     handler.threads.submit(close_connections).result()
+    handler.threads.shutdown()
+
+
+def test_no_room_for_a_body(lena: LiveCaller, settings: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    settings.BODIES_DIR = tmp_path / "file"
+    settings.BODIES_DIR.write_text("in the way")
+    handler = Handler()
+    status, refused = asked(handler, "/v1/files", form_of(8 * MEGABYTE, b"x" * MEGABYTE), lena.token)
+    assert (status, refused["error"]["type"]) == (503, "server_error")
+    assert "set HOLDFAST_VAR to another folder" in caplog.text
     handler.threads.shutdown()
 
 

@@ -3,6 +3,8 @@
 import errno
 import os
 import secrets
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -97,6 +99,27 @@ def test_files_and_uploads(alice: LocalCaller, bucket: Any) -> None:
         assert alice.delete(f"files/{each}").status == 200
     assert names(bucket) == []
     assert not UnclaimedBlob.objects.exists()
+
+
+def test_it_is_chosen_by_the_environment(bucket: Any, server: str) -> None:
+    program = "import django; django.setup(); from files import storage; print(storage.save([b'hello']).blob)"
+    environment = {
+        "S3_BUCKET_NAME": bucket.name,
+        "S3_ENDPOINT_URL": server,
+        "S3_ACCESS_KEY": "test",
+        "S3_SECRET_KEY": "test",
+        "S3_REGION": "eu-central-1",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert names(bucket) == [done.stdout.strip()]
 
 
 def test_a_missing_bucket(alice: LocalCaller, bucket: Any, caplog: pytest.LogCaptureFixture) -> None:
