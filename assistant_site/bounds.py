@@ -96,6 +96,13 @@ class BoundedRequest(http_protocol.WebRequest):  # type: ignore[misc]
         self.is_over = True
         super().connectionLost(reason)
 
+    def handle_exception(self, exception: BaseException) -> None:
+        """An answer that has begun can become no error page: whoever reads it must see that it was cut."""
+        if self._response_started:
+            transport_of(self).abortConnection()
+        else:
+            super().handle_exception(exception)
+
 
 _create_application = server.Server.create_application
 

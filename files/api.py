@@ -92,7 +92,9 @@ class FileContentView(WireView):
         file = actions.fetch_file(self.tenant, file_id)
         if not settings.FILES_DOWNLOAD and file.purpose in SENT_BY_CALLERS:
             raise InvalidRequest(f"Not allowed to download files of purpose: {file.purpose}")
-        response = StreamingHttpResponse(storage.Streamed(file.blob), content_type="application/octet-stream")
+        response = StreamingHttpResponse(
+            storage.Streamed(file.blob, file.bytes), content_type="application/octet-stream"
+        )
         response.headers["Content-Length"] = str(file.bytes)
         response.headers["Content-Disposition"] = content_disposition_header(True, file.filename) or "attachment"
         response.headers["X-Content-Type-Options"] = "nosniff"

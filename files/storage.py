@@ -30,7 +30,10 @@ class BlobMissing(ServerError):
 
     def __init__(self, blob: str) -> None:
         super().__init__("The content of this file is missing from the server's storage. Please contact its operator.")
-        logger.error("The blob %s is missing from the file storage; restore it from a backup, or delete its file", blob)
+        logger.error(
+            "The blob %s is missing from the file storage, or not whole: restore it from a backup, or delete its file.",
+            blob,
+        )
 
 
 class StorageFailed(Unavailable):
@@ -136,29 +139,36 @@ def local_copy(file: "File") -> Iterator[Path]:
 
 
 class Streamed(Iterator[bytes]):
-    """A blob's bytes in pieces, from an open connection or file; `close` it."""
+    """A blob's bytes in pieces, from an open connection or file; `close` it.
 
-    def __init__(self, blob: str) -> None:
+    Fewer bytes than its row tells are an error, not an end: a download must not look whole.
+    """
+
+    def __init__(self, blob: str, bytes: int) -> None:
         self.blob = blob
+        self._missing = bytes
         with _judged(blob):
             self._stream = blobs().stream(blob)
 
     def __next__(self) -> bytes:
         with _judged(self.blob):
             piece: bytes = self._stream.read(PIECE)
-        if not piece:
-            self.close()
-            raise StopIteration
-        return piece
+        self._missing -= len(piece)
+        if piece:
+            return piece
+        self.close()
+        if self._missing > 0:
+            raise BlobMissing(self.blob)
+        raise StopIteration
 
     def close(self) -> None:
         self._stream.close()
 
 
-def joined(names: Iterable[str]) -> Iterator[bytes]:
-    """The bytes of several blobs, one after the other."""
-    for name in names:
-        with contextlib.closing(Streamed(name)) as pieces:
+def joined(blobs: Iterable[tuple[str, int]]) -> Iterator[bytes]:
+    """The bytes of several blobs, given with their sizes, one after the other."""
+    for blob, bytes in blobs:
+        with contextlib.closing(Streamed(blob, bytes)) as pieces:
             yield from pieces
 
 

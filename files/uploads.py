@@ -87,7 +87,7 @@ def complete_upload(*, tenant: Tenant, upload_id: str, part_ids: list[str], md5:
         with transaction.atomic():
             upload = _locked(tenant, upload_id, "complete")
             parts = _chosen(upload, part_ids)
-            pieces = storage.joined(part.blob for part in parts)
+            pieces = storage.joined((part.blob, part.bytes) for part in parts)
             stored = storage.save(_matching(pieces, md5) if md5 else pieces, blob=joined)
             now = timezone.now()
             file = File(

@@ -28,11 +28,6 @@ def send(caller: LocalCaller, body: bytes, content_type: str = FORM) -> Answer:
     return caller.call("POST", "files", body, **{"Content-Type": content_type})
 
 
-def blobs_left(caller: LocalCaller) -> int:
-    """Blobs that no row of a file knows; a refusal must leave none."""
-    return UnclaimedBlob.objects.count()
-
-
 def test_a_file_is_kept_as_it_came(alice: LocalCaller) -> None:
     content = bytes(range(256)) * 5_000
     made = alice.post_form("files", "file", "a.bin", content, purpose="user_data")
@@ -57,7 +52,7 @@ def test_a_file_is_kept_as_it_came(alice: LocalCaller) -> None:
     assert down.headers["content-disposition"] == 'attachment; filename="a.bin"'
     assert down.headers["content-length"] == str(len(content))
     assert down.headers["x-content-type-options"] == "nosniff"
-    assert blobs_left(alice) == 0
+    assert not UnclaimedBlob.objects.exists()
 
 
 @pytest.mark.parametrize("purpose", ["assistants", "batch", "fine-tune", "vision", "user_data", "evals"])
@@ -180,7 +175,7 @@ def test_forms_that_are_refused(
     refused = send(alice, raw_form(*parts))
     assert (refused.status, refused.error["param"], refused.error["code"]) == (400, param, code), refused.body
     assert message is None or refused.error["message"] == message
-    assert blobs_left(alice) == 0
+    assert not UnclaimedBlob.objects.exists()
     assert alice.get("files")["data"] == []
 
 
@@ -206,7 +201,7 @@ def test_bodies_that_are_no_form(alice: LocalCaller, body: bytes, content_type: 
     refused = send(alice, body, content_type)
     assert refused.status == 400
     assert refused.error["message"].startswith(begins), refused.body
-    assert blobs_left(alice) == 0
+    assert not UnclaimedBlob.objects.exists()
 
 
 def test_a_file_that_is_too_large(alice: LocalCaller, settings: Any) -> None:
@@ -215,7 +210,7 @@ def test_a_file_that_is_too_large(alice: LocalCaller, settings: Any) -> None:
     refused = alice.post_form("files", "file", "a", b"x" * (1024 * 1024 + 1), purpose="assistants")
     assert refused.status == 413
     assert refused.error["message"] == "The file is too large: at most 1 MB are accepted."
-    assert blobs_left(alice) == 0
+    assert not UnclaimedBlob.objects.exists()
 
 
 def test_an_expiry(alice: LocalCaller) -> None:
@@ -291,7 +286,7 @@ def test_deleting(alice: LocalCaller) -> None:
     assert alice.delete(f"files/{id}").status == 404
     with pytest.raises(storage.BlobMissing), storage.opened(blob):
         pass
-    assert blobs_left(alice) == 0
+    assert not UnclaimedBlob.objects.exists()
 
 
 def test_downloads_can_be_switched_off(alice: LocalCaller, settings: Any) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import psutil
 import pytest
 import requests
+from django.core.files.storage import storages
 
 from assistant_site.handler import Handler
 from assistant_site.tests.callers import LiveCaller
@@ -202,6 +203,14 @@ def test_a_sender_that_leaves_leaves_nothing(live: Stack, lena: LiveCaller) -> N
     assert not UnclaimedBlob.objects.exists()
     open_files = [entry for entry in Path(f"/proc/{live.pid('web-1')}/fd").iterdir() if is_body(entry)]
     assert open_files == []
+
+
+def test_a_download_that_breaks_off_is_seen_to(lena: LiveCaller) -> None:
+    id = lena.upload("a.bin", os.urandom(4 * MEGABYTE))
+    os.truncate(storages["blobs"].path(File.objects.of(lena.tenant).get(pk=id).blob), 3 * MEGABYTE)
+    with pytest.raises(requests.exceptions.ChunkedEncodingError):
+        lena.get(f"files/{id}/content")
+    assert lena.get("files").status == 200
 
 
 def is_body(entry: Path) -> bool:

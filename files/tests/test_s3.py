@@ -64,7 +64,7 @@ def test_blobs_of_every_size(bucket: Any, size: int) -> None:
         assert file.read() == content
         file.seek(0)
         assert file.read(1) == content[:1]
-    assert b"".join(storage.joined([stored.blob])) == content
+    assert b"".join(storage.joined([(stored.blob, size)])) == content
     with storage.local_copy(File(blob=stored.blob, filename="a.pdf")) as path:
         assert path.read_bytes() == content
         assert path.suffix == ".pdf"

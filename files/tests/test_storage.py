@@ -36,7 +36,9 @@ def test_bytes_are_kept_and_hashed() -> None:
     assert (stored.bytes, stored.sha256) == (11, hashlib.sha256(b"hello world").hexdigest())
     assert read(stored.blob) == b"hello world"
     assert stored.blob[:2] == stored.blob[3:5]  # a folder of 256
-    assert b"".join(storage.joined([stored.blob, stored.blob])) == b"hello worldhello world"
+    assert b"".join(storage.joined([(stored.blob, 11)] * 2)) == b"hello worldhello world"
+    with pytest.raises(storage.BlobMissing):
+        list(storage.joined([(stored.blob, 12)]))
     with storage.local_copy(File(blob=stored.blob, filename="a.txt")) as path:
         assert path == place(stored.blob)
     storage.remove(stored.blob)
