@@ -5,6 +5,7 @@ are halved, a text that is too long is embedded by its beginning. A server that 
 asked again for a minute, so that each search does not pay for finding that out.
 """
 
+import atexit
 import base64
 import binascii
 import functools
@@ -29,6 +30,7 @@ from assistant_site.llm.errors import NOT_COMPATIBLE, ProviderError, error_in, j
 from assistant_site.llm.tokens import estimate_text
 from assistant_site.llm.transport import retry_after
 from tenants import providers
+from tenants.encryption import Undecryptable
 from vector_stores import vectors
 
 OFF = "off"
@@ -110,7 +112,10 @@ class Embedder:
 
 
 def wanted_model(tenant_id: str) -> Embedder | None:
-    """By which model this tenant's passages are to be embedded; None: searched by words only. Asks no server."""
+    """By which model this tenant's passages are to be embedded; None: searched by words only. Asks no server.
+
+    Raises `EmbeddingFailed` if the provider's key cannot be read.
+    """
     name = settings.EMBEDDING_MODEL
     if name == OFF:
         return None
@@ -118,7 +123,10 @@ def wanted_model(tenant_id: str) -> Embedder | None:
         endpoint = Endpoint(base_url=settings.EMBEDDING_BASE_URL, api_key=settings.EMBEDDING_API_KEY or "none")
     else:
         provider = providers.provider_for(tenant_id)
-        endpoint = providers.endpoint_of(provider)
+        try:
+            endpoint = providers.endpoint_of(provider)
+        except Undecryptable as error:
+            raise EmbeddingFailed(str(error), transient=False) from error
         name = (provider.embedding_model if provider else "") or name
         # The demo model's vectors are hashed words; they add nothing to a search by words.
         if name == OFF or (not name and endpoint.base_url == settings.DEMO_BASE_URL):
@@ -214,9 +222,11 @@ _queries = _Queries()
 
 
 def forget() -> None:
-    """Forgets failures and queries: after a change of the settings, and between tests."""
+    """Forgets failures, queries and connections: after a change of the settings, and between tests."""
     _failures.forget()
     _queries.forget()
+    client().close()
+    _client_of.cache_clear()
 
 
 # --- Over HTTP -------------------------------------------------------------------------------------------------------
@@ -225,7 +235,9 @@ def forget() -> None:
 @functools.lru_cache(maxsize=1)
 def _client_of(process: int) -> httpx2.Client:
     # A proxy of the environment is for the world outside, not for a server beside us.
-    return httpx2.Client(mounts={"all://127.0.0.1": None, "all://localhost": None, "all://[::1]": None})
+    made = httpx2.Client(mounts={"all://127.0.0.1": None, "all://localhost": None, "all://[::1]": None})
+    atexit.register(made.close)
+    return made
 
 
 def client() -> httpx2.Client:

@@ -109,9 +109,7 @@ def _search_here(
     stores: Sequence[VectorStore], scope: Scope, queries: Sequence[str], weights: Weights
 ) -> list[list[Candidate]]:
     """The candidates for each query. Vectors by different models are ranked apart."""
-    models = sorted({store.embedding_model for store in stores} - {""})
-    wanted = embedding.wanted_model(stores[0].tenant_id) if models else None
-    embedders = [replace(wanted, model=model) for model in models] if wanted else []
+    embedders = _embedders(stores)
     rankings = []
     for query in queries:
         by_words = bm25.best(query, scope, DEPTH)
@@ -129,6 +127,17 @@ def _search_here(
             cosines |= _cosines(places, vector, by_words, near)
         rankings.append(fused(by_words, by_meaning, weights, meaningful, cosines)[:DEPTH])
     return rankings
+
+
+def _embedders(stores: Sequence[VectorStore]) -> list[Embedder]:
+    """One for each model by which these stores have vectors."""
+    models = sorted({store.embedding_model for store in stores} - {""})
+    try:
+        wanted = embedding.wanted_model(stores[0].tenant_id) if models else None
+    except EmbeddingFailed as failure:
+        _log.warning("Queries of %s cannot be embedded. %s", stores[0].tenant_id, failure.message)
+        return []
+    return [replace(wanted, model=model) for model in models] if wanted else []
 
 
 def _query_vector(embedder: Embedder, query: str) -> str:
