@@ -58,7 +58,7 @@ def tend_now() -> None:
             return
         _drop_unwanted()
         _tidy_words()
-        room = MAX_INDEXES - len(_existing())
+        room = MAX_INDEXES - len(existing())
         for store in _without_index()[: max(room, 0)]:
             _build(store)
 
@@ -74,7 +74,7 @@ def before_bulk(store: VectorStore, additions: int) -> None:
 # --- Which -----------------------------------------------------------------------------------------------------------
 
 
-def _existing() -> dict[str, bool]:
+def existing() -> dict[str, bool]:
     """The indexes that are there, and whether each is whole."""
     with connection.cursor() as cursor:
         cursor.execute(
@@ -87,14 +87,14 @@ def _existing() -> dict[str, bool]:
 
 def _drop_unwanted() -> None:
     """Of stores that are gone or have shrunk, of former generations, and what a build that was cut short has left."""
-    existing = _existing()
+    present = existing()
     wanted = set()
     for store in VectorStore.objects.across_tenants().filter(indexed_chunks__gt=0):
-        if existing.get(index_name(store)) and _vectors(store) >= TOO_FEW:
+        if present.get(index_name(store)) and _vectors(store) >= TOO_FEW:
             wanted.add(index_name(store))
         else:
             _record(store, 0)
-    for name in existing.keys() - wanted:
+    for name in present.keys() - wanted:
         _drop(name)
 
 
