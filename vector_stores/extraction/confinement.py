@@ -26,6 +26,7 @@ _PROGRAM = (
 )
 _BYTES_PER_CHARACTER = 6  # of JSON, at worst
 _ANSWER_BYTES = 1_000_000  # for what is not text: the places of pages and tables, a reason
+_CODES: dict[str, Code] = {code: code for code in ("unsupported_file", "invalid_file")}
 _CPU_OVER = {signal.SIGXCPU, signal.SIGKILL}
 _CRASHES = {signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGTRAP, signal.SIGFPE}
 
@@ -143,10 +144,11 @@ def _answer(said: bytes) -> dict[str, Any]:
         answer = json.loads(said)
     except (ValueError, RecursionError):
         answer = None
-    if not isinstance(answer, dict):
-        logger.error("A child that read a file gave no answer.")
-        raise server_error()
-    if "code" in answer:
-        codes: dict[object, Code] = {code: code for code in ("unsupported_file", "invalid_file")}
-        raise CannotExtract(codes.get(answer["code"], "server_error"), str(answer.get("message"))[:500])
-    return answer
+    if isinstance(answer, dict):
+        if "code" not in answer:
+            return answer
+        code, message = _CODES.get(str(answer["code"])), answer.get("message")
+        if code is not None and isinstance(message, str):
+            raise CannotExtract(code, message[:500])
+    logger.error("A child that read a file gave no proper answer.")
+    raise server_error()

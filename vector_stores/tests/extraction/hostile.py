@@ -40,6 +40,11 @@ def archive(members: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) 
     return file.getvalue()
 
 
+def part_of(office: bytes, name: str) -> bytes:
+    with zipfile.ZipFile(io.BytesIO(office)) as packed:
+        return packed.read(name)
+
+
 def with_part(office: bytes, name: str, data: bytes) -> bytes:
     """The Office file with one part replaced or added."""
     with zipfile.ZipFile(io.BytesIO(office)) as packed:
