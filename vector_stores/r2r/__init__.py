@@ -74,14 +74,16 @@ def search(
 ) -> list[tuple[str, int, float]]:
     """Store file, position and score (0…1) of the best passages in these stores, or in these files of them.
 
-    The stores are of one tenant. No files (an empty list): nothing is asked. `limit`: R2R_SEARCH_LIMIT if not given.
+    The stores are of one tenant. No files (an empty list): nothing is asked. R2R is asked for R2R_SEARCH_LIMIT passages
+    where fewer are wanted: some that it finds may be gone here.
     """
     if not stores:
         return []
     (tenant_id,) = {store.tenant_id for store in stores}
     store_ids = [store.pk for store in stores]
-    found = required(tenant_id).search(store_ids, store_file_ids, query, limit or settings.R2R_SEARCH_LIMIT)
-    return _placed(tenant_id, store_ids, found)
+    asked = max(limit or 0, settings.R2R_SEARCH_LIMIT)
+    found = required(tenant_id).search(store_ids, store_file_ids, query, asked)
+    return _placed(tenant_id, store_ids, found)[:limit]
 
 
 def remove_file(store_id: str, store_file_id: str, *, tenant_id: str) -> None:

@@ -158,6 +158,7 @@ def test_the_limit_is_the_setting_when_none_is_given(store: VectorStore, setting
     bring(store, RECIPES)
     settings.R2R_SEARCH_LIMIT = 2
     assert len(r2r.search([store], None, "butter")) == 2
+    assert len(r2r.search([store], None, "butter", 1)) == 1
     assert len(r2r.search([store], None, "butter", 100_000)) == 3
 
 
