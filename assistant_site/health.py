@@ -6,6 +6,7 @@ from django.http import HttpRequest, JsonResponse
 from assistant_site import valkey
 from assistant_site.wire import rest
 from runs.workers import ALIVE_KEY
+from vector_stores.tasks import ALIVE_KEY as INGESTION_ALIVE_KEY
 
 
 def healthz(request: HttpRequest) -> JsonResponse:
@@ -29,16 +30,22 @@ def _valkey() -> str:
     return "ok"
 
 
-def _worker() -> str:
+def _worker(key: str, name: str, command: str) -> str:
+    """Whether a worker process of this kind has shown itself."""
     try:
-        if next(valkey.blocking().scan_iter(match=f"{ALIVE_KEY}*", count=1000), None) is not None:
+        if next(valkey.blocking().scan_iter(match=f"{key}*", count=1000), None) is not None:
             return "ok"
     except (valkey.Failed, OSError):
         return "Unknown while Valkey does not answer."
-    return "No worker has shown itself for some seconds. Start one with: manage.py qcluster"
+    return f"No {name} has shown itself for some seconds. Start one with: {command}"
 
 
 def readyz(request: HttpRequest) -> JsonResponse:
-    parts = {"postgresql": _database(), "valkey": _valkey(), "worker": _worker()}
+    parts = {
+        "postgresql": _database(),
+        "valkey": _valkey(),
+        "worker": _worker(ALIVE_KEY, "worker", "manage.py qcluster"),
+        "ingestion": _worker(INGESTION_ALIVE_KEY, "ingestion worker", "Q_CLUSTER_NAME=ingestion manage.py qcluster"),
+    }
     ready = all(state == "ok" for state in parts.values())
     return rest.logged(JsonResponse({"status": "ok" if ready else "not ready", **parts}, status=200 if ready else 503))

@@ -112,6 +112,17 @@ RERANK_API_KEY = env.text("RERANK_API_KEY")
 RERANK_MODEL = env.text("RERANK_MODEL")
 VECTOR_INDEX_MEMORY_MB = env.number("VECTOR_INDEX_MEMORY_MB", default=1_024, low=64)
 
+# --- Ingestion of files into vector stores ---------------------------------------------------------------------------
+
+INGESTION_PROCESSES = env.number("INGESTION_PROCESSES", default=1, low=1, high=64)
+# Files that one process works on at once: the reading itself happens in child processes.
+INGESTION_THREADS = env.number("INGESTION_THREADS", default=2, low=1, high=64)
+INGESTION_LEASE_SECONDS = env.number("INGESTION_LEASE_SECONDS", default=30, low=3)
+IMAGE_TEXT = env.choice("IMAGE_TEXT", default="ocr", of=("ocr", "vision", "off"))
+OCR_LANGUAGES = env.text("OCR_LANGUAGES", default="eng+chi_sim+jpn")
+VISION_MODEL = env.text("VISION_MODEL", default="gpt-4o-mini")
+TRANSCRIPTION_MODEL = env.text("TRANSCRIPTION_MODEL", default="whisper-1")
+
 # --- Runs ------------------------------------------------------------------------------------------------------------
 
 RUN_SECONDS = env.number("RUN_SECONDS", default=600, low=1)
@@ -124,6 +135,8 @@ WORKER_PROCESSES = env.number("WORKER_PROCESSES", default=1, low=1, high=64)
 WORKER_DRAIN_SECONDS = env.number("WORKER_DRAIN_SECONDS", default=5, low=0, high=600)
 # After so many runs a worker process drains and is replaced; 0: never.
 WORKER_RECYCLE_RUNS = env.number("WORKER_RECYCLE_RUNS", default=0)
+# Searches that one process carries out at once; each may wait for an embedding provider.
+SEARCH_THREADS = env.number("SEARCH_THREADS", default=4, low=1, high=128)
 WORKER_DATABASE_THREADS = env.number("WORKER_DATABASE_THREADS", default=8, low=1, high=128)
 WHEN_BUSY_SECONDS = env.number("WHEN_BUSY_SECONDS", default=RUN_SECONDS, low=1)
 POLL_AFTER_MS = env.number("POLL_AFTER_MS", default=250, low=1)
@@ -295,6 +308,16 @@ Q_CLUSTER = {
     "scheduler": False,
     "log_level": "WARNING",
     "label": "Tasks",
+    # Files are ingested by a cluster of its own, so that a thousand of them never delay an answer:
+    # Q_CLUSTER_NAME=ingestion manage.py qcluster
+    "ALT_CLUSTERS": {
+        "ingestion": {
+            "workers": INGESTION_PROCESSES,
+            "recycle": 10**9,
+            # A task only wakes; nothing is lost with it.
+            "queue_limit": 2 * INGESTION_PROCESSES,
+        }
+    },
 }
 
 LOG_LEVEL = env.choice("LOG_LEVEL", default="info", of=("debug", "info", "warning", "error")).upper()

@@ -4,11 +4,16 @@ from django.apps import AppConfig
 
 
 def start_engine(**signal: Any) -> None:
-    from runs.engine import of_this_process
+    """In each new worker process. Those of another cluster, such as the one that ingests files, carry no runs."""
+    from django_q.conf import Conf
+
     from runs.workers import note_spawn
 
     note_spawn()
-    of_this_process()
+    if Conf.CLUSTER_NAME == Conf.PREFIX:
+        from runs.engine import of_this_process
+
+        of_this_process()
 
 
 class RunsConfig(AppConfig):

@@ -1,4 +1,4 @@
-"""Worker processes: how they show that they are there, and what is done when one dies.
+"""Worker processes, of runs and of ingestion: how they show that they are there, and what is done when one dies.
 
 A worker of django-q2 waits for tasks inside a lock that all workers share. One that is killed there (out of memory, a
 crash) takes the lock with it: its successor waits for ever, and the cluster cannot even be stopped. So a successor
@@ -11,7 +11,6 @@ import multiprocessing
 import os
 
 import psutil
-from django.conf import settings
 
 logger = logging.getLogger(__name__)
 
@@ -30,10 +29,12 @@ def note_end() -> None:
 
 def note_spawn() -> None:
     """Called in each new worker process; does not return in one that takes a dead one's place."""
+    from django_q.conf import Conf  # reads the database's settings: not before Django is set up
+
     with _alive.get_lock():
         _alive.value += 1
         number = _alive.value
-    if number <= settings.WORKER_PROCESSES:
+    if number <= Conf.WORKERS:
         return
     logger.error("A worker process died. The cluster ends, because django-q2 cannot go on safely; start it again.")
     sentinel = psutil.Process().parent()

@@ -44,6 +44,8 @@ class VectorStore(TenantModel):
     embedding_model = models.CharField(max_length=200, default="", blank=True)
     embedding_dimension = models.IntegerField(default=0)
     generation = models.IntegerField(default=0)
+    # Whose vectors fill the next generation, while they do.
+    embedding_next_model = models.CharField(max_length=200, default="", blank=True)
     # When its vectors are to be made or made anew (`embedding_jobs`); null: nothing to do.
     embedding_due_at = models.DateTimeField(null=True, blank=True)
     embedding_lease_until = models.DateTimeField(null=True, blank=True)

@@ -1,10 +1,10 @@
-"""The web and worker processes that `manage.py up` keeps running."""
+"""The web, worker and ingestion processes that `manage.py up` keeps running."""
 
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from assistant_site.embedded.commands import CHILD_OF_UP
@@ -71,10 +71,19 @@ class Child:
     """One process that is started again when it dies, after a pause that grows while it keeps dying."""
 
     def __init__(
-        self, name: str, command: list[str], *, folder: Path, log: Path, stop_seconds: float, say: Callable[[str], None]
+        self,
+        name: str,
+        command: list[str],
+        *,
+        folder: Path,
+        log: Path,
+        stop_seconds: float,
+        say: Callable[[str], None],
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.name = name
         self.command = command
+        self.environment = dict(environment or {})
         self.folder = folder
         self.log = Log(log)
         self.stop_seconds = stop_seconds
@@ -98,7 +107,7 @@ class Child:
             self.command,
             log=self.log.file,
             death_signal=signal.SIGTERM,
-            environment=os.environ | {CHILD_OF_UP: "1"},
+            environment=os.environ | {CHILD_OF_UP: "1"} | self.environment,
             folder=self.folder,
         )
 

@@ -68,6 +68,15 @@ class Supervisor:
                 stop_seconds=WORKER_STOP_SECONDS,
                 say=say,
             ),
+            Child(
+                "ingestion",
+                worker,
+                folder=settings.BASE_DIR,
+                log=logs / "ingestion.log",
+                stop_seconds=WORKER_STOP_SECONDS,
+                say=say,
+                environment={"Q_CLUSTER_NAME": "ingestion"},
+            ),
         ]
 
     def run(self) -> None:
@@ -122,7 +131,7 @@ class Supervisor:
                 self._say(f"The {child.name} process has been started again.")
                 changed = True
             for line in child.log.news():
-                self._say(f"{child.name:>6} | {line}")
+                self._say(f"{child.name:>9} | {line}")
         if changed:
             self._note_children()
 

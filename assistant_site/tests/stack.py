@@ -40,7 +40,7 @@ class Member:
 
 
 class Stack:
-    """Web processes `web-1`, `web-2` … and workers `worker-1` … as in production, each on the test database.
+    """Web processes `web-1` …, workers `worker-1` … and `ingestion-1` … as in production, each on the test database.
 
     `env` is added to their environment (for instance OPENAI_BASE_URL); by default the first web's demo model answers.
     `folder` gets the logs, whose ends are shown when a test fails. Usable in a `with` statement.
@@ -48,7 +48,15 @@ class Stack:
 
     started: ClassVar[list["Stack"]] = []  # those whose logs belong to the test that runs now
 
-    def __init__(self, *, folder: Path, webs: int = 1, workers: int = 1, env: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        folder: Path,
+        webs: int = 1,
+        workers: int = 1,
+        ingestions: int = 1,
+        env: Mapping[str, str] | None = None,
+    ) -> None:
         from django.conf import settings
 
         self.folder = folder
@@ -71,6 +79,10 @@ class Stack:
         for number in range(1, workers + 1):
             worker = [sys.executable, "manage.py", "qcluster"]
             self._add(Member(f"worker-{number}", worker, dict(shared), folder / f"worker-{number}.log"))
+        for number in range(1, ingestions + 1):
+            worker = [sys.executable, "manage.py", "qcluster"]
+            environment = shared | {"Q_CLUSTER_NAME": "ingestion"}
+            self._add(Member(f"ingestion-{number}", worker, environment, folder / f"ingestion-{number}.log"))
 
     def __str__(self) -> str:
         return ", ".join(self._members)

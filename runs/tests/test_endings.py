@@ -314,7 +314,9 @@ def test_functions_awaited_for_too_long(lena: LiveCaller) -> None:
 def test_a_run_that_outlives_its_time(lena: LiveCaller, tmp_path: Path) -> None:
     with (
         QuirkServer(HALF_A_TEXT) as provider,
-        Stack(folder=tmp_path, env={"RUN_SECONDS": "2"}, workers=0) as short,  # the web decides on `expires_at`
+        Stack(
+            folder=tmp_path, env={"RUN_SECONDS": "2"}, workers=0, ingestions=0
+        ) as short,  # the web decides on `expires_at`
     ):
         lena.provided_by(provider.base_url)
         impatient = LiveCaller(lena.tenant, lena.token, short.url)

@@ -357,7 +357,9 @@ def test_a_hiccup_in_the_tool_loop_passes_unseen(lena: LiveCaller, hiccup: Answe
 def test_a_provider_that_wants_more_time_than_the_run_has(lena: LiveCaller, tmp_path: Path) -> None:
     with (
         QuirkServer(refusing(429, retry_after="25")) as server,
-        Stack(folder=tmp_path, env={"RUN_SECONDS": "2"}, workers=0) as short,  # the web decides on `expires_at`
+        Stack(
+            folder=tmp_path, env={"RUN_SECONDS": "2"}, workers=0, ingestions=0
+        ) as short,  # the web decides on `expires_at`
     ):
         lena.provided_by(server.base_url)
         impatient = LiveCaller(lena.tenant, lena.token, short.url)

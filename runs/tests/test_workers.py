@@ -23,7 +23,7 @@ def crew(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sta
     """Two web processes and two workers; the session's own worker rests meanwhile."""
     stack.stop("worker-1")
     env = {"RUN_LEASE_SECONDS": "3", "WORKER_DRAIN_SECONDS": "1"}
-    with Stack(folder=tmp_path_factory.mktemp("crew"), webs=2, workers=2, env=env) as running:
+    with Stack(folder=tmp_path_factory.mktemp("crew"), webs=2, workers=2, ingestions=0, env=env) as running:
         yield running
     stack.start("worker-1")
     stack.wait_ready()
@@ -90,7 +90,7 @@ def test_a_worker_process_that_is_recycled(crew: Stack, pair: tuple[LiveCaller, 
     one, _ = pair
     crew.stop("worker-1", "worker-2")
     env = {"WORKER_RECYCLE_RUNS": "3", "WORKER_DRAIN_SECONDS": "1", "DEMO_BASE_URL": f"{crew.url}/demo/v1"}
-    recycled = Stack(folder=crew.folder / "recycled", webs=0, workers=1, env=env)
+    recycled = Stack(folder=crew.folder / "recycled", webs=0, workers=1, ingestions=0, env=env)
     recycled.folder.mkdir()
     assistant = one.assistant(model="demo")
     with recycled, ThreadPoolExecutor(6) as pool:
