@@ -51,6 +51,7 @@ api: list[URLPattern | URLResolver] = [
     path("chat/completions", passthrough.ChatCompletionsView.as_view()),
     path("embeddings", passthrough.EmbeddingsView.as_view()),
     path("", include("files.urls")),
+    path("", include("vector_stores.urls")),
     path("", include("assistants.urls")),
     path("", include("runs.urls")),  # before threads: /threads/runs is no thread
     path("", include("threads.urls")),

@@ -95,6 +95,20 @@ class Caller:
     def upload(self, name: str, content: bytes, purpose: str = "assistants") -> str:
         return str(self.post_form("files", "file", name, content, purpose=purpose)["id"])
 
+    def store(self, **fields: Any) -> str:
+        return str(self.post("vector_stores", fields)["id"])
+
+    def indexed(self, store: str, file: str) -> dict[str, Any]:
+        """The file of the store once its ingestion has ended, well or badly."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            found = self.get(f"vector_stores/{store}/files/{file}")
+            if found["status"] != "in_progress":
+                body: dict[str, Any] = found.body
+                return body
+            assert time.monotonic() < deadline, found.body
+            time.sleep(0.05)
+
     def provided_by(self, base_url: str) -> "Caller":
         """Sends this tenant's model calls to another server."""
         Provider.objects.create(tenant=self.tenant, name="test", base_url=base_url)

@@ -17,6 +17,10 @@ BODIES: dict[str, dict[str, Any]] = {
     "threads/<str:thread_id>/runs": {"assistant_id": "{own_assistant}"},
     "threads/<str:thread_id>/runs/<str:run_id>/submit_tool_outputs": {"tool_outputs": []},
     "uploads/<str:upload_id>/complete": {"part_ids": ["part_x"]},
+    "vector_stores/<str:vector_store_id>/search": {"query": "x"},
+    "vector_stores/<str:vector_store_id>/files": {"file_id": "file-x"},
+    "vector_stores/<str:vector_store_id>/files/<str:file_id>": {"attributes": {}},
+    "vector_stores/<str:vector_store_id>/file_batches": {"file_ids": ["file-x"]},
 }
 FORMS = {"uploads/<str:upload_id>/parts": "data"}  # with a file in this field
 # Routes without anybody's object in their path.
@@ -30,6 +34,7 @@ FREE = {
     "embeddings",
     "files",
     "uploads",
+    "vector_stores",
 }
 VERBS = ("GET", "POST", "DELETE")
 
@@ -72,6 +77,8 @@ def things_of(caller: LocalCaller) -> dict[str, str]:
         run_expires_at=row.expires_at,
     )
     message = Message.objects.of(caller.tenant).get(thread_id=thread).pk
+    file = caller.upload("a.txt", b"a")
+    store = caller.store(file_ids=[file])
     upload = {"filename": "a", "purpose": "assistants", "bytes": 1, "mime_type": "text/plain"}
     return {
         "thread_id": thread,
@@ -79,7 +86,9 @@ def things_of(caller: LocalCaller) -> dict[str, str]:
         "run_id": run,
         "step_id": step.pk,
         "message_id": message,
-        "file_id": caller.upload("a.txt", b"a"),
+        "file_id": file,
+        "vector_store_id": store,
+        "batch_id": caller.post(f"vector_stores/{store}/file_batches", {"file_ids": [file]})["id"],
         "upload_id": caller.post("uploads", upload)["id"],
     }
 
@@ -118,6 +127,26 @@ def test_lists_show_nothing_of_others(alice: LocalCaller, bob: LocalCaller) -> N
     assert bob.get("assistants")["data"] == []
     assert bob.get("threads")["data"] == []
     assert bob.get("files")["data"] == []
+    assert bob.get("vector_stores")["data"] == []
+
+
+def test_nobody_uses_anothers_files_and_stores(alice: LocalCaller, bob: LocalCaller) -> None:
+    things = things_of(alice)
+    file, store = things["file_id"], things["vector_store_id"]
+    own = bob.store()
+    for path, body in (
+        ("vector_stores", {"file_ids": [file]}),
+        (f"vector_stores/{own}/files", {"file_id": file}),
+        (f"vector_stores/{own}/file_batches", {"file_ids": [file]}),
+        ("threads", {"tool_resources": {"code_interpreter": {"file_ids": [file]}}}),
+        ("assistants", {"model": "demo", "tool_resources": {"file_search": {"vector_store_ids": [store]}}}),
+    ):
+        refused = bob.post(path, body)
+        assert refused.status == 404
+        assert refused.error["message"] in (
+            f"No file found with id '{file}'.",
+            f"No vector store found with id '{store}'.",
+        )
 
 
 def test_nobody_runs_anothers_assistant(alice: LocalCaller, bob: LocalCaller) -> None:

@@ -67,6 +67,8 @@ ID_WORDS = {
     "run_id": "run",
     "step_id": "step",
     "upload_id": "upload",
+    "vector_store_id": "vs_",
+    "batch_id": "vsfb_",
 }
 
 

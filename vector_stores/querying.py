@@ -1,0 +1,73 @@
+"""The search endpoint's answer: it waits for an embedding provider, so it holds no thread that serves requests.
+
+A pool of its own: searches that wait for a slow provider must not keep other answers waiting.
+"""
+
+import asyncio
+import weakref
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+
+from assistant_site.db.threads import DatabaseThreads
+from assistant_site.wire import rest
+from assistant_site.wire.rendering import dumps
+from vector_stores import embedding_jobs, searching
+from vector_stores.models import VectorStore
+
+_pools: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, DatabaseThreads]" = weakref.WeakKeyDictionary()
+
+
+def _pool() -> DatabaseThreads:
+    loop = asyncio.get_running_loop()
+    if loop not in _pools:
+        _pools[loop] = DatabaseThreads(settings.SEARCH_THREADS)
+    return _pools[loop]
+
+
+def answering(
+    store: VectorStore, body: dict[str, Any], request: HttpRequest
+) -> Callable[[], Awaitable[HttpResponseBase]]:
+    """What a `LateResponse` is made of."""
+
+    async def answer() -> HttpResponseBase:
+        try:
+            found = await _pool().run(results, store, body)
+        except Exception as problem:
+            return rest.error_response(rest.as_wire_error(problem, request))
+        return HttpResponse(dumps(found), content_type="application/json")
+
+    return answer
+
+
+def results(store: VectorStore, body: dict[str, Any]) -> dict[str, Any]:
+    """The page of results. Queries are searched as they were sent: `rewrite_query` changes nothing."""
+    embedding_jobs.notice([store])
+    ranking = body["ranking_options"] or {"ranker": "auto", "score_threshold": 0.0}
+    hits = searching.search(
+        [store],
+        body["query"],
+        limit=body["max_num_results"],
+        filters=body["filters"],
+        score_threshold=ranking["score_threshold"],
+        ranker=ranking["ranker"],
+    )
+    return {
+        "object": "vector_store.search_results.page",
+        "search_query": body["query"],
+        "data": [
+            {
+                "file_id": hit.file_id,
+                "filename": hit.filename,
+                "score": hit.score,
+                "attributes": hit.attributes,
+                "content": [{"type": "text", "text": hit.text}],
+            }
+            for hit in hits
+        ],
+        "has_more": False,
+        "next_page": None,
+    }
