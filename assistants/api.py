@@ -7,6 +7,7 @@ from rest_framework.response import Response
 from assistant_site.wire.lists import PageQuery, page
 from assistant_site.wire.pages import DeletedSerializer, list_of, page_parameters
 from assistant_site.wire.rest import WireView
+from assistants import actions
 from assistants.models import Assistant
 from assistants.serializers import (
     AssistantObjectSerializer,
@@ -26,7 +27,8 @@ class AssistantListView(WireView):
 
     @extend_schema(request=CreateAssistantRequestSerializer, responses=AssistantObjectSerializer)
     def post(self, request: Request) -> Response:
-        assistant = Assistant.objects.create(tenant=self.tenant, **self.parse(CreateAssistantRequestSerializer))
+        fields = self.parse(CreateAssistantRequestSerializer)
+        assistant = actions.create_assistant(tenant=self.tenant, fields=fields)
         return Response(AssistantObjectSerializer.of(assistant))
 
 
@@ -40,12 +42,9 @@ class AssistantDetailView(WireView):
 
     @extend_schema(request=ModifyAssistantRequestSerializer, responses=AssistantObjectSerializer)
     def post(self, request: Request, assistant_id: str) -> Response:
-        assistant = Assistant.objects.of(self.tenant).fetch(assistant_id)
+        Assistant.objects.of(self.tenant).only("pk").fetch(assistant_id)
         changes = self.parse(ModifyAssistantRequestSerializer, partial=True)
-        if "tool_resources" in changes:  # each tool's resources are replaced as a whole, the other tool's stay
-            changes["tool_resources"] = assistant.tool_resources | changes["tool_resources"]
-        if changes:
-            assistant.change(**changes)
+        assistant = actions.modify_assistant(tenant=self.tenant, assistant_id=assistant_id, changes=changes)
         return Response(AssistantObjectSerializer.of(assistant))
 
     @extend_schema(request=None, responses=DeletedSerializer)

@@ -131,9 +131,7 @@ def start_run(*, tenant: Tenant, thread_id: str, body: dict[str, Any]) -> Run:
         while not free.update(active_run_id=run.pk, message_count=F("message_count") + len(added)):
             refuse_run(Thread.objects.of(tenant).fetch(thread_id), len(added))
         if added:
-            thread = Thread.objects.of(tenant).fetch(thread_id)
-            if thread_actions.attach_code_files(thread, added):
-                thread.save(update_fields=["tool_resources"])
+            thread_actions.take_in_files(tenant, thread_id, added)
             thread_actions.insert_messages(thread_id, tenant.pk, added)
         elif not run.instructions and not Message.objects.of(tenant).filter(thread_id=thread_id).exists():
             raise nothing_to_go_on()

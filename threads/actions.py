@@ -9,20 +9,22 @@ from django.utils import timezone
 
 from assistant_site.wire.errors import InvalidRequest, Unavailable
 from tenants.models import Tenant, TenantQuerySet
+from threads import attachments, images
 from threads.models import MAX_MESSAGES, Message, Thread
-
-MAX_CODE_FILES = 20
+from vector_stores import resources
 
 
 def create_thread(
     *, tenant: Tenant, messages: list[dict[str, Any]], tool_resources: dict[str, Any], metadata: dict[str, str]
 ) -> Thread:
     """A thread with these validated messages in their order."""
-    thread = Thread(tenant=tenant, tool_resources=tool_resources, metadata=metadata, message_count=len(messages))
+    thread = Thread(tenant=tenant, metadata=metadata, message_count=len(messages))
     if len(messages) > MAX_MESSAGES:
         raise _full(thread.id)
-    attach_code_files(thread, messages)
     with transaction.atomic():
+        days = resources.THREAD_STORE_DAYS
+        thread.tool_resources = resources.settled(tenant, tool_resources, expires_after_days=days)
+        attachments.take_in(tenant, thread, messages)
         thread.save(force_insert=True)
         insert_messages(thread.id, tenant.id, messages)
     return thread
@@ -37,11 +39,29 @@ def add_message(*, tenant: Tenant, thread_id: str, message: dict[str, Any]) -> M
     with transaction.atomic():
         while not free_thread(tenant, thread_id, room=1).update(message_count=F("message_count") + 1):
             refuse_message(Thread.objects.of(tenant).fetch(thread_id))
-        if message["attachments"]:
-            thread = Thread.objects.of(tenant).fetch(thread_id)
-            if attach_code_files(thread, [message]):
-                thread.save(update_fields=["tool_resources"])
+        take_in_files(tenant, thread_id, [message])
         return insert_messages(thread_id, tenant.id, [message])[0]
+
+
+def modify_thread(*, tenant: Tenant, thread_id: str, changes: dict[str, Any]) -> Thread:
+    """Changes what is given; of the resources each tool's are replaced as a whole, the other tool's stay."""
+    with transaction.atomic():
+        thread: Thread = Thread.objects.of(tenant).select_for_update(no_key=True).fetch(thread_id)
+        if "tool_resources" in changes:
+            wanted = resources.settled(tenant, changes["tool_resources"], known=thread.tool_resources)
+            changes = changes | {"tool_resources": thread.tool_resources | wanted}
+        if changes:
+            thread.change(**changes)
+    return thread
+
+
+def take_in_files(tenant: Tenant, thread_id: str, messages: list[dict[str, Any]]) -> None:
+    """Gives the files of messages that are being added to the tools of their thread, which the caller holds."""
+    if not any(message["attachments"] or images.image_files_of([message]) for message in messages):
+        return
+    thread = Thread.objects.of(tenant).fetch(thread_id)
+    if attachments.take_in(tenant, thread, messages):
+        thread.save(update_fields=["tool_resources"])
 
 
 def free_thread(tenant: Tenant, thread_id: str, *, room: int) -> TenantQuerySet[Thread]:
@@ -66,29 +86,6 @@ def insert_messages(thread_id: str, tenant_id: str, messages: list[dict[str, Any
         for message in messages
     ]
     return Message.objects.insert(rows)
-
-
-def attach_code_files(thread: Thread, messages: list[dict[str, Any]]) -> bool:
-    """Adds the messages' files for code to the thread's resources (not saved); whether there were any."""
-    wanted = [
-        attachment["file_id"]
-        for message in messages
-        for attachment in message["attachments"]
-        if any(tool["type"] == "code_interpreter" for tool in attachment["tools"])
-    ]
-    if not wanted:
-        return False
-    known = thread.tool_resources.get("code_interpreter", {}).get("file_ids", [])
-    files = list(dict.fromkeys([*known, *wanted]))
-    if len(files) > MAX_CODE_FILES:
-        raise InvalidRequest(
-            f"A thread can have at most {MAX_CODE_FILES} files for the code_interpreter tool, but this would be "
-            f"{len(files)}.",
-            code="array_above_max_length",
-            param="attachments",
-        )
-    thread.tool_resources = thread.tool_resources | {"code_interpreter": {"file_ids": files}}
-    return True
 
 
 # What else belongs to a thread and is locked before it, because those who write to both do so: functions of a thread's

@@ -50,12 +50,9 @@ class ThreadDetailView(WireView):
 
     @extend_schema(request=ModifyThreadRequestSerializer, responses=ThreadObjectSerializer)
     def post(self, request: Request, thread_id: str) -> Response:
-        thread = Thread.objects.of(self.tenant).fetch(thread_id)
+        Thread.objects.of(self.tenant).only("pk").fetch(thread_id)
         changes = self.parse(ModifyThreadRequestSerializer, partial=True)
-        if "tool_resources" in changes:
-            changes["tool_resources"] = thread.tool_resources | changes["tool_resources"]
-        if changes:
-            thread.change(**changes)
+        thread = actions.modify_thread(tenant=self.tenant, thread_id=thread_id, changes=changes)
         return Response(ThreadObjectSerializer.of(thread))
 
     @extend_schema(request=None, responses=DeletedSerializer)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from assistant_site.wire import grammar
-from assistant_site.wire.errors import InvalidRequest
+from assistant_site.wire.chunking import chunking_field
 from assistant_site.wire.fields import (
     Boolean,
     ByType,
@@ -11,6 +11,7 @@ from assistant_site.wire.fields import (
     FreeObject,
     Integer,
     ListOf,
+    Metadata,
     OneOf,
     RequestField,
     RequestSerializer,
@@ -152,23 +153,24 @@ class FileSearchResourcesSerializer(RequestSerializer):
         return {"vector_store_ids": checked["vector_store_ids"] or []}
 
 
-class NewFileSearchResourcesSerializer(FileSearchResourcesSerializer):
-    """Where an object is created, stores can be created with it."""
+class NewVectorStoreSerializer(RequestSerializer):
+    file_ids = ListOf(Text(least=1, required=True), most=10_000, default=list)
+    chunking_strategy = chunking_field()
+    metadata = Metadata()
 
-    vector_stores = ListOf(FreeObject(required=True), most=1)
+
+class NewFileSearchResourcesSerializer(FileSearchResourcesSerializer):
+    """Where an object is created, a store can be created with it: `vector_stores.resources` makes an id of it."""
+
+    vector_stores = ListOf(NewVectorStoreSerializer(required=True), most=1)
 
     def check_whole(self, checked: dict[str, Any]) -> dict[str, Any]:
-        if checked["vector_stores"]:
-            if checked["vector_store_ids"]:
-                raise grammar.invalid_value(
-                    lambda path: f"Invalid '{path}': give either 'vector_store_ids' or 'vector_stores', not both."
-                )
-            raise InvalidRequest(
-                "Vector stores cannot be created on this server yet.",
-                code="unsupported_parameter",
-                param="tool_resources",
+        asked_for = checked["vector_stores"]
+        if asked_for and checked["vector_store_ids"]:
+            raise grammar.invalid_value(
+                lambda path: f"Invalid '{path}': give either 'vector_store_ids' or 'vector_stores', not both."
             )
-        return super().check_whole(checked)
+        return super().check_whole(checked) | ({"vector_stores": asked_for} if asked_for else {})
 
 
 class ToolResourcesSerializer(RequestSerializer):

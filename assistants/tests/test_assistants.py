@@ -77,13 +77,14 @@ def test_an_edit_changes_only_what_is_given(alice: LocalCaller) -> None:
 
 
 def test_tool_resources_are_replaced_tool_by_tool(alice: LocalCaller) -> None:
-    id = alice.assistant(tool_resources={"code_interpreter": {"file_ids": ["file-1"]}})
+    file, store = alice.upload("a.py", b"print(1)"), alice.store()
+    id = alice.assistant(tool_resources={"code_interpreter": {"file_ids": [file]}})
 
-    changed = alice.post(f"assistants/{id}", {"tool_resources": {"file_search": {"vector_store_ids": ["vs_1"]}}})
+    changed = alice.post(f"assistants/{id}", {"tool_resources": {"file_search": {"vector_store_ids": [store]}}})
 
     assert changed["tool_resources"] == {
-        "code_interpreter": {"file_ids": ["file-1"]},
-        "file_search": {"vector_store_ids": ["vs_1"]},
+        "code_interpreter": {"file_ids": [file]},
+        "file_search": {"vector_store_ids": [store]},
     }
 
 

@@ -38,16 +38,17 @@ def test_a_message_and_its_defaults(alice: LocalCaller) -> None:
 
 
 def test_parts_are_echoed_with_their_defaults(alice: LocalCaller) -> None:
+    image = alice.upload("a.png", b"not looked into here", purpose="vision")
     parts = [
         {"type": "text", "text": "look"},
         {"type": "image_url", "image_url": {"url": "https://example.com/a.png?size=1"}},
-        {"type": "image_file", "image_file": {"file_id": "file-1", "detail": "low"}},
+        {"type": "image_file", "image_file": {"file_id": image, "detail": "low"}},
     ]
     made = alice.post(f"threads/{alice.thread()}/messages", {"role": "user", "content": parts})
     assert made["content"] == [
         {"type": "text", "text": {"value": "look", "annotations": []}},
         {"type": "image_url", "image_url": {"url": "https://example.com/a.png?size=1", "detail": "auto"}},
-        {"type": "image_file", "image_file": {"file_id": "file-1", "detail": "low"}},
+        {"type": "image_file", "image_file": {"file_id": image, "detail": "low"}},
     ]
 
 
@@ -87,17 +88,15 @@ def test_deletions(alice: LocalCaller) -> None:
 
 
 def test_files_for_code_join_the_threads_resources(alice: LocalCaller) -> None:
-    thread = alice.thread()
-    attachments = [
-        {"file_id": "file-1", "tools": [{"type": "code_interpreter"}]},
-        {"file_id": "file-1", "tools": [{"type": "file_search"}]},
-    ]
+    thread, file = alice.thread(), alice.upload("a.csv", b"1,2")
+    attachments = [{"file_id": file, "tools": [{"type": "code_interpreter"}]}]
     body = {"role": "user", "content": "x", "attachments": attachments}
     assert alice.post(f"threads/{thread}/messages", body)["attachments"] == attachments
     alice.post(f"threads/{thread}/messages", body)
-    assert alice.get(f"threads/{thread}")["tool_resources"] == {"code_interpreter": {"file_ids": ["file-1"]}}
+    assert alice.get(f"threads/{thread}")["tool_resources"] == {"code_interpreter": {"file_ids": [file]}}
 
-    many = [{"file_id": f"file-{n}", "tools": [{"type": "code_interpreter"}]} for n in range(21)]
+    files = [alice.upload(f"{n}.csv", b"1,2") for n in range(20)]
+    many = [{"file_id": each, "tools": [{"type": "code_interpreter"}]} for each in files]
     refused = alice.post(f"threads/{thread}/messages", {**body, "attachments": many})
     assert (refused.status, refused.error["code"]) == (400, "array_above_max_length")
     assert len(alice.get(f"threads/{thread}/messages")["data"]) == 2

@@ -1,0 +1,27 @@
+"""Writes to assistants: with the vector store that one may bring along."""
+
+from typing import Any
+
+from django.db import transaction
+
+from assistants.models import Assistant
+from tenants.models import Tenant
+from vector_stores import resources
+
+
+def create_assistant(*, tenant: Tenant, fields: dict[str, Any]) -> Assistant:
+    """An assistant of validated fields; nothing is made if a file or store that it names is not there."""
+    with transaction.atomic():
+        settled = resources.settled(tenant, fields["tool_resources"])
+        assistant: Assistant = Assistant.objects.create(tenant=tenant, **fields | {"tool_resources": settled})
+    return assistant
+
+
+def modify_assistant(*, tenant: Tenant, assistant_id: str, changes: dict[str, Any]) -> Assistant:
+    assistant: Assistant = Assistant.objects.of(tenant).fetch(assistant_id)
+    if "tool_resources" in changes:  # each tool's resources are replaced as a whole, the other tool's stay
+        wanted = resources.settled(tenant, changes["tool_resources"], known=assistant.tool_resources)
+        changes = changes | {"tool_resources": assistant.tool_resources | wanted}
+    if changes:
+        assistant.change(**changes)
+    return assistant
