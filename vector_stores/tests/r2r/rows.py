@@ -7,6 +7,7 @@ from files.models import File
 from tenants.models import Tenant
 from vector_stores import r2r
 from vector_stores.models import Chunk, Engine, StoreFile, StoreFileStatus, VectorStore
+from vector_stores.words import tsvector_of
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,11 @@ def new_file(store: VectorStore, texts: Sequence[str], filename: str = "notes.tx
         tenant=store.tenant, purpose="assistants", filename=filename, bytes=1, sha256="0" * 64, blob="b"
     )
     store_file: StoreFile = StoreFile.objects.create(
-        tenant=store.tenant, vector_store=store, file=file, status=StoreFileStatus.COMPLETED
+        tenant=store.tenant,
+        vector_store=store,
+        file=file,
+        status=StoreFileStatus.COMPLETED,
+        chunk_count=len(texts),
     )
     keep_passages(store_file, texts)
     return store_file
@@ -42,7 +47,7 @@ def keep_passages(store_file: StoreFile, texts: Sequence[str]) -> None:
                 store_file_id=store_file.pk,
                 position=position,
                 text=text,
-                tokens="",
+                tokens=tsvector_of(text, store_file.vector_store_id),
                 token_count=1,
                 start=0,
                 end=len(text),

@@ -14,7 +14,8 @@ import pytest
 from pytest_django.fixtures import Settings
 
 from assistant_site.tests.callers import LocalCaller
-from vector_stores import r2r
+from assistant_site.tests.stack import free_port
+from vector_stores import r2r, searching
 from vector_stores.models import Chunk, StoreFile, VectorStore
 from vector_stores.r2r import delivery, errors
 from vector_stores.r2r.connection import Call, Session, Tokens, session_of
@@ -99,6 +100,23 @@ def test_a_passage_is_found_at_its_position_with_a_score_between_0_and_1(store: 
     assert 0.5 < hits[0][2] <= 1
     assert len(hits) == 2
     assert hits[1][2] < hits[0][2]
+
+
+def test_a_search_of_the_api_comes_from_r2r_and_while_it_is_down_from_the_words(
+    store: VectorStore, settings: Settings
+) -> None:
+    recipes, _ = bring(store, RECIPES), bring(store, PLANETS, "planets.md")
+    StoreFile.objects.of(store.tenant).filter(pk=recipes.pk).update(attributes={"kind": "recipe"})
+
+    hits = searching.search([store], ["butter in a pan"], limit=2)
+    assert (hits[0].filename, hits[0].text, hits[0].position) == ("notes.txt", RECIPES[1], 1)
+    by_attribute = {"type": "eq", "key": "kind", "value": "recipe"}
+    hits = searching.search([store], ["Saturn has rings"], limit=10, filters=by_attribute)
+    assert {hit.store_file_id for hit in hits} == {recipes.pk}
+
+    settings.R2R_BASE_URL = f"http://127.0.0.1:{free_port()}"
+    hits = searching.search([store], ["butter in a pan"], limit=2)
+    assert hits[0].text == RECIPES[1]
 
 
 def test_chinese_is_found(store: VectorStore) -> None:
