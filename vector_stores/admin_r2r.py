@@ -1,4 +1,4 @@
-"""A tenant's own R2R server in the Django admin."""
+"""A tenant's own R2R server in the Django admin; `vector_stores.admin` registers it."""
 
 from typing import Any
 
@@ -24,7 +24,6 @@ class RetrievalServerForm(forms.ModelForm[RetrievalServer]):
         fields = ["tenant", "base_url", "username"]
 
 
-@admin.register(RetrievalServer)
 class RetrievalServerAdmin(admin.ModelAdmin[RetrievalServer]):
     form = RetrievalServerForm
     list_display = ["tenant", "base_url", "username", "has_password"]
