@@ -15,9 +15,7 @@ from assistant_site.wire import grammar, rest
 from assistant_site.wire.errors import InvalidRequest
 from files import blobs
 from files.names import clean_name
-from files.storage import Stored, Writer
-
-PIECE = 256 * 1024
+from files.storage import PIECE, Stored, Writer
 
 
 @dataclass(frozen=True)

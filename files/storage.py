@@ -127,14 +127,18 @@ def save(pieces: Iterable[bytes], *, blob: str | None = None) -> Stored:
 @contextlib.contextmanager
 def opened(blob: str) -> Iterator[BinaryIO]:
     """The blob's bytes as a file in which one can seek."""
-    with _judged(blob), blobs().opened(blob) as file:
+    with contextlib.ExitStack() as stack:
+        with _judged(blob):  # not what is done with the file: its errors are its own
+            file = stack.enter_context(blobs().opened(blob))
         yield file
 
 
 @contextlib.contextmanager
 def local_copy(file: "File") -> Iterator[Path]:
     """A path to the file's bytes, only to read: the blob itself if it is local, else a copy for the time being."""
-    with _judged(file.blob), blobs().local_copy(file.blob, Path(file.filename).suffix) as path:
+    with contextlib.ExitStack() as stack:
+        with _judged(file.blob):
+            path = stack.enter_context(blobs().local_copy(file.blob, Path(file.filename).suffix))
         yield path
 
 

@@ -41,6 +41,9 @@ def test_bytes_are_kept_and_hashed() -> None:
         list(storage.joined([(stored.blob, 12)]))
     with storage.local_copy(File(blob=stored.blob, filename="a.txt")) as path:
         assert path == place(stored.blob)
+    for reading in (storage.opened(stored.blob), storage.local_copy(File(blob=stored.blob, filename="a"))):
+        with pytest.raises(FileNotFoundError), reading:  # a reader's own trouble is not the storage's
+            raise FileNotFoundError
     storage.remove(stored.blob)
     storage.remove(stored.blob)
     for reading in (storage.opened(stored.blob), storage.local_copy(File(blob=stored.blob, filename="a"))):
