@@ -4,6 +4,7 @@ The directory of an archive may lie, so its sizes are checked against what comes
 was declared and compares the checksum.
 """
 
+import re
 import zipfile
 from enum import StrEnum
 from pathlib import Path
@@ -11,7 +12,6 @@ from pathlib import Path
 from vector_stores.extraction.documents import broken, protected, too_large, unsupported
 from vector_stores.extraction.kinds import SUPPORTED
 
-_MAX_DIRECTORY = 4_000_000  # bytes, before `zipfile` makes an object of each entry
 _MAX_MEMBERS = 10_000
 _MAX_UNPACKED = 200_000_000
 _MAX_RATIO = 100
@@ -22,12 +22,26 @@ _DECLARATIONS = tuple(
     text.encode(encoding) for text in ("<!DOCTYPE", "<!ENTITY") for encoding in ("utf-8", "utf-16-le")
 )
 _DECLARED_WITHIN = 4096
+# The type of an Office file's main part. A part that is itself an Office file, put into this one, has no ".main".
+_MAIN_PART = re.compile(
+    rb"(wordprocessingml|ms-word|presentationml|ms-powerpoint|spreadsheetml|ms-excel)\.[\w.]+\.main\b"
+)
 
 
 class OfficeKind(StrEnum):
     WORD = "docx"
     SLIDES = "pptx"
     SHEETS = "xlsx"
+
+
+_KINDS = {
+    b"wordprocessingml": OfficeKind.WORD,
+    b"ms-word": OfficeKind.WORD,
+    b"presentationml": OfficeKind.SLIDES,
+    b"ms-powerpoint": OfficeKind.SLIDES,
+    b"spreadsheetml": OfficeKind.SHEETS,
+    b"ms-excel": OfficeKind.SHEETS,
+}
 
 
 def office_kind(path: Path) -> OfficeKind:
@@ -82,10 +96,6 @@ def _kind_of(archive: zipfile.ZipFile) -> OfficeKind:
     elif "[Content_Types].xml" in names:
         with archive.open("[Content_Types].xml") as file:
             types = file.read(1_000_000)
-        if b"wordprocessingml" in types or b"ms-word." in types:
-            return OfficeKind.WORD
-        if b"presentationml" in types or b"ms-powerpoint." in types:
-            return OfficeKind.SLIDES
-        if b"spreadsheetml" in types or b"ms-excel." in types:
-            return OfficeKind.SHEETS
+        if found := _MAIN_PART.search(types):
+            return _KINDS[found.group(1)]
     raise unsupported(SUPPORTED)

@@ -1,6 +1,7 @@
 """The program of the child process: limits itself, reads one file, says what it found as JSON, and ends.
 
-A parser that fails in whatever way has met a broken file; what it said goes to standard error, for the operator's log.
+A parser that fails in whatever way has met a broken file; what it said goes to standard error, and from there to the
+parent's debugging log.
 """
 
 import json

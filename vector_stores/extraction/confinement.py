@@ -9,6 +9,7 @@ import selectors
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,6 +28,7 @@ _PROGRAM = (
 _BYTES_PER_CHARACTER = 6  # of JSON, at worst
 _ANSWER_BYTES = 1_000_000  # for what is not text: the places of pages and tables, a reason
 _CODES: dict[str, Code] = {code: code for code in ("unsupported_file", "invalid_file")}
+_COMPLAINT_BYTES = 2000
 _CPU_OVER = {signal.SIGXCPU, signal.SIGKILL}
 _CRASHES = {signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGTRAP, signal.SIGFPE}
 
@@ -58,7 +60,7 @@ def run(task: str, path: Path, filename: str, folder: Path, options: Options) ->
     }
     limit = options.max_characters * _BYTES_PER_CHARACTER + _ANSWER_BYTES
     try:
-        said, status = _converse(job, folder, seconds=options.seconds, limit=limit)
+        said, status, complaint = _converse(job, folder, seconds=options.seconds, limit=limit)
     except _TooSlow:
         raise too_large(f"Reading it takes longer than {options.seconds:g} seconds.") from None
     except _Garbage:
@@ -67,8 +69,10 @@ def run(task: str, path: Path, filename: str, folder: Path, options: Options) ->
     except OSError as error:
         logger.error("A child that reads a file could not be started: %s", error)
         raise server_error() from error
+    if complaint:  # it may quote the file, so it is for those who look for it
+        logger.debug("A child that ended with %d complained: %s", status, complaint)
     if status != 0:
-        raise _death(status, folder, options)
+        raise _death(status, options)
     return _answer(said)
 
 
@@ -79,10 +83,10 @@ def _environment(folder: Path) -> dict[str, str]:
     return kept | own
 
 
-def _converse(job: Mapping[str, Any], folder: Path, *, seconds: float, limit: int) -> tuple[bytes, int]:
-    """What the child said, and how it ended: its exit code, or minus a signal's number."""
+def _converse(job: Mapping[str, Any], folder: Path, *, seconds: float, limit: int) -> tuple[bytes, int, str]:
+    """What the child said, how it ended (its exit code, or minus a signal's number), and what it complained of last."""
     started = time.monotonic()
-    with (folder / "errors").open("wb") as errors:
+    with tempfile.TemporaryFile(dir=folder) as errors:
         process = subprocess.Popen(
             [sys.executable, "-I", "-X", "utf8", "-c", _PROGRAM, str(_PROJECT), json.dumps(job)],
             stdin=subprocess.DEVNULL,
@@ -92,20 +96,21 @@ def _converse(job: Mapping[str, Any], folder: Path, *, seconds: float, limit: in
             env=_environment(folder),
             start_new_session=True,
         )
-    assert process.stdout is not None
-    try:
-        said = _read(process.stdout.fileno(), deadline=started + seconds, limit=limit)
-    finally:
-        # The output ends with the child, so this ends what it may have started. The child itself is not reaped yet, so
-        # the group is still its own.
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.stdout.close()
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-        megabytes = used.ru_maxrss / 1024 / (1024 if sys.platform == "darwin" else 1)
-        logger.debug("A child read a file in %.2f s with %.0f MB.", time.monotonic() - started, megabytes)
-    return said, process.returncode
+        assert process.stdout is not None
+        try:
+            said = _read(process.stdout.fileno(), deadline=started + seconds, limit=limit)
+        finally:
+            # The output ends with the child, so this ends what it may have started. The child itself is not reaped
+            # yet, so the group is still its own.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.stdout.close()
+            _, status, used = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+            megabytes = used.ru_maxrss / 1024 / (1024 if sys.platform == "darwin" else 1)
+            logger.debug("A child read a file in %.2f s with %.0f MB.", time.monotonic() - started, megabytes)
+        errors.seek(max(0, errors.seek(0, os.SEEK_END) - _COMPLAINT_BYTES))
+        return said, process.returncode, errors.read().decode("utf-8", "replace")
 
 
 def _read(source: int, *, deadline: float, limit: int) -> bytes:
@@ -124,11 +129,8 @@ def _read(source: int, *, deadline: float, limit: int) -> bytes:
                 raise _Garbage
 
 
-def _death(status: int, folder: Path, options: Options) -> CannotExtract:
+def _death(status: int, options: Options) -> CannotExtract:
     """Libraries in C that get no memory abort or crash, so a crash most often means: too large."""
-    with contextlib.suppress(OSError), (folder / "errors").open("rb") as errors:
-        errors.seek(max(0, os.stat(errors.fileno()).st_size - 2000))
-        logger.info("A child that read a file ended with %d: %s", status, errors.read().decode("utf-8", "replace"))
     if -status in _CPU_OVER:
         return too_large(f"Reading it takes longer than {options.seconds:g} seconds, or more memory than there is.")
     if -status in _CRASHES:

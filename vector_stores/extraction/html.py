@@ -14,6 +14,8 @@ from vector_stores.extraction.writer import Writer
 _MAX_BYTES = 32 * 1024 * 1024
 _UNSEEN = ["script", "style", "noscript", "template", "svg", "head"]
 _CHARSET = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([A-Za-z0-9_:-]{1,40})", re.IGNORECASE)
+# Without escapes: who searches for snake_case shall find it.
+_CONVERTER = MarkdownConverter(heading_style="ATX", strip=["img"], escape_underscores=False, escape_asterisks=False)
 _MANY_BREAKS = re.compile(r"\n{3,}")
 
 
@@ -30,7 +32,7 @@ def read_html(path: Path, filename: str, writer: Writer) -> None:
     for tag in soup(_UNSEEN):
         tag.decompose()
     try:
-        body = MarkdownConverter(heading_style="ATX", strip=["img"]).convert_soup(soup)
+        body = _CONVERTER.convert_soup(soup)
     except RecursionError:  # hundreds of nested tags carry no structure that a reader would see
         body = soup.get_text("\n", strip=True)
     body = _MANY_BREAKS.sub("\n\n", body).strip()

@@ -8,7 +8,7 @@ from typing import Any
 
 from PIL import Image, ImageOps, ImageSequence, UnidentifiedImageError
 
-from vector_stores.extraction.documents import CannotExtract, broken, no_text, too_large
+from vector_stores.extraction.documents import CannotExtract, broken, too_large
 from vector_stores.extraction.programs import languages_of, recognise
 from vector_stores.extraction.writer import Writer
 
@@ -35,8 +35,6 @@ def read_picture(path: Path, filename: str, writer: Writer) -> None:
         writer.begin_page(number)
         writer.write(recognised(picture, languages))
     writer.markdown = False
-    if writer.length < number:
-        raise no_text("No text was recognised in the picture.")
 
 
 def recognised(picture: Any, languages: str) -> str:

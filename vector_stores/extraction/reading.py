@@ -74,6 +74,11 @@ def _folder() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def _is_plain(path: Path) -> bool:
+    """Whether this is a file of the child's own, and no link to somebody else's."""
+    return path.is_file() and not path.is_symlink()
+
+
 def _document(answer: dict[str, Any], options: Options) -> Document:
     """The child read a stranger's file, so what it says is checked as if it were the stranger's."""
     try:
@@ -103,7 +108,7 @@ def _described(path: Path, filename: str, folder: Path, options: Options) -> Doc
         raise CannotExtract("unsupported_file", "Reading pictures needs a provider with a vision model.")
     answer = run("shrink_picture", path, filename, folder, options)
     picture = folder / "picture"
-    if not picture.is_file() or picture.stat().st_size > _PICTURE_BYTES:
+    if not _is_plain(picture) or picture.stat().st_size > _PICTURE_BYTES:
         raise broken()
     return _told(options.describe_image(picture.read_bytes(), str(answer.get("mime_type"))), options)
 
@@ -119,7 +124,7 @@ def _heard(path: Path, filename: str, kind: Kind, folder: Path, options: Options
     if shutil.which("ffmpeg") is None:
         raise CannotExtract("unsupported_file", FFMPEG_MISSING)
     run("split_sound", path, filename, folder, options)
-    pieces = sorted(each for each in folder.glob("piece-*.mp3") if each.is_file() and not each.is_symlink())
+    pieces = sorted(each for each in folder.glob("piece-*.mp3") if _is_plain(each))
     return _told("\n".join(options.transcribe(piece, piece.name).strip() for piece in pieces), options)
 
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pptx import Presentation
 from pptx.exc import PythonPptxError
+from pptx.package import Package
 
 from vector_stores.extraction.documents import broken
 from vector_stores.extraction.writer import Writer, markdown_table
@@ -15,7 +15,7 @@ _MAX_DEPTH = 20  # of groups within groups
 
 def read_slides(path: Path, writer: Writer) -> None:
     try:
-        slides = list(Presentation(str(path)).slides)
+        slides = list(Package.open(str(path)).main_document_part.presentation.slides)  # also of shows and templates
     except (KeyError, AttributeError, ValueError, PythonPptxError) as error:
         raise broken("It is not a valid pptx.") from error
     for number, slide in enumerate(slides, start=1):

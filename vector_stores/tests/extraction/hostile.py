@@ -395,6 +395,7 @@ HOSTILE_FILES: list[HostileFile] = [
     HostileFile("many-columns.csv", lambda: b",".join([b"ab"] * 1_000_000) + b"\n1,2\n", None),
     HostileFile("quotes.csv", lambda: b'"' * 100_001 + b"," + b'"",' * 100_000 + b"\n1,2\n", None),
     HostileFile("too-long.txt", lambda: b"word " * 1_000_001, INVALID),
+    HostileFile("as-long-as-allowed.txt", lambda: "\U0001f600".encode() * 5_000_000, None),
     HostileFile("half-legible.txt", lambda: bytes(range(128, 256)) * 2000, UNSUPPORTED),
     HostileFile("almost-utf8.txt", lambda: ("é" * 100_000).encode() + b"\xff", None),
     HostileFile("some-nuls.txt", lambda: b"A text with a few \0 in between.\n" * 30 + b"word " * 1000, None),

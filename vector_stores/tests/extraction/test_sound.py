@@ -126,10 +126,10 @@ def test_long_sound_is_cut_into_pieces_of_twenty_minutes(
         sound.setnchannels(1)
         sound.setsampwidth(1)
         sound.setframerate(4000)
-        sound.writeframes(bytes([128]) * 4000 * 2500)
+        sound.writeframes(bytes([128]) * 4000 * 1300)
     document = extracted(tmp_path, file.getvalue(), "talk.wav", transcribe=listener)
-    assert document.text == "words of piece 1\nwords of piece 2\nwords of piece 3\n"
-    assert [name for name, _, _ in listener.heard] == ["piece-000.mp3", "piece-001.mp3", "piece-002.mp3"]
+    assert document.text == "words of piece 1\nwords of piece 2\n"
+    assert [name for name, _, _ in listener.heard] == ["piece-000.mp3", "piece-001.mp3"]
     assert all(size < 8_000_000 for _, size, _ in listener.heard)
 
 

@@ -141,40 +141,60 @@ def test_tracked_changes_content_controls_and_text_boxes_of_word_are_read_once(r
     assert text == "The rent is 500\n\nin the box\n\ncontrolled\n\n"
 
 
+TYPES = "[Content_Types].xml"
+
+
 @pytest.mark.parametrize(
-    ("filename", "data", "part", "plain", "macros"),
+    ("filename", "data", "plain", "other"),
     [
         (
             "a.docm",
             samples.docx_of(["text with macros"]),
-            "[Content_Types].xml",
             "application/vnd.openxmlformats-officedocument.wordprocessingml.document.main+xml",
             "application/vnd.ms-word.document.macroEnabled.main+xml",
         ),
         (
             "a.pptm",
             samples.pptx_of([("text with macros", "", "")]),
-            "[Content_Types].xml",
             "application/vnd.openxmlformats-officedocument.presentationml.presentation.main+xml",
             "application/vnd.ms-powerpoint.presentation.macroEnabled.main+xml",
         ),
         (
             "a.xlsm",
             samples.xlsx_of([["text with macros"]]),
-            "[Content_Types].xml",
             "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet.main+xml",
             "application/vnd.ms-excel.sheet.macroEnabled.main+xml",
         ),
+        (
+            "a.dotx",
+            samples.docx_of(["text with macros"]),
+            "wordprocessingml.document.main+xml",
+            "wordprocessingml.template.main+xml",
+        ),
+        (
+            "a.ppsx",
+            samples.pptx_of([("text with macros", "", "")]),
+            "presentationml.presentation.main+xml",
+            "presentationml.slideshow.main+xml",
+        ),
     ],
-    ids=["docm", "pptm", "xlsm"],
+    ids=["docm", "pptm", "xlsm", "dotx", "ppsx"],
 )
-def test_files_with_macros_are_read_as_documents(
-    read: Read, filename: str, data: bytes, part: str, plain: str, macros: str
+def test_files_with_macros_templates_and_shows_are_read_as_documents(
+    read: Read, filename: str, data: bytes, plain: str, other: str
 ) -> None:
-    types = hostile.part_of(data, part).decode()
+    types = hostile.part_of(data, TYPES).decode()
     assert plain in types
-    changed = hostile.with_part(data, part, types.replace(plain, macros).encode())
+    changed = hostile.with_part(data, TYPES, types.replace(plain, other).encode())
     assert "text with macros" in read(changed, filename).text
+
+
+def test_slides_with_a_word_document_in_them_are_slides(read: Read) -> None:
+    data = samples.pptx_of([("A slide", "", "")])
+    word = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+    word = f'<Default Extension="docx" ContentType="{word}"/>'
+    types = hostile.part_of(data, TYPES).decode().replace("<Default", word + "<Default", 1)
+    assert read(hostile.with_part(data, TYPES, types.encode()), "a.pptx").text == "# A slide\n\n"
 
 
 # PowerPoint
@@ -242,13 +262,15 @@ def test_open_document_sheets_are_read(read: Read) -> None:
 
 def test_html_becomes_markdown_without_what_nobody_sees(read: Read) -> None:
     html = (
-        "<html><head><title>Pumps &amp; valves</title><style>p {}</style></head><body><nav>Home</nav><h2>Prices</h2>"
-        "<p>All <b>net</b>.</p><script>alert(1)</script><noscript>no</noscript><template>no</template><svg><text>no"
+        "<html><head><title>Pumps &amp; valves</title><style>p {}</style></head><body>"
+        "<nav>Home</nav><h2>Prices</h2>"
+        "<p>All <b>net</b>.</p><p>snake_case 2*3</p><script>alert(1)</script><noscript>no</noscript><template>no</template><svg><text>no"
         "</text></svg><ul><li>one</li><li>two</li></ul><table><tr><th>a</th><th>b</th></tr><tr><td>1</td><td>2</td>"
         "</tr></table></body></html>"
     )
     document = read(html.encode(), "page.html")
     assert document.text.startswith("# Pumps & valves\n\nHome\n\n## Prices\n\nAll **net**.\n\n")
+    assert "snake_case 2*3" in document.text
     assert "* one\n* two\n" in document.text
     assert "alert" not in document.text
     assert "no" not in document.text.split()
