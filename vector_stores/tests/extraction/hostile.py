@@ -126,6 +126,7 @@ LAUGHS = "<!DOCTYPE lolz [<!ENTITY l0 'ha'>" + "".join(
 LAUGHS += "]>"
 PASSWD = "<!DOCTYPE x [<!ENTITY l9 SYSTEM 'file:///etc/passwd'>]>"
 REMOTE = "<!DOCTYPE x [<!ENTITY l9 SYSTEM 'http://127.0.0.1:9/x'>]>"
+HIDDEN = f"<!--{'x' * 5000}-->"  # before a declaration, so that only the parser sees it
 REMOTE_DTD = "<!DOCTYPE x SYSTEM 'http://127.0.0.1:9/x.dtd' [<!ENTITY l9 'x'>]>"
 
 WORD = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
@@ -140,16 +141,20 @@ def docx_declaring(declaration: str, encoding: str = "utf-8") -> bytes:
     return with_part(samples.docx_of(["text"]), "word/document.xml", word_xml(declaration, encoding))
 
 
-def pptx_laughing() -> bytes:
+def pptx_laughing(before: str = "") -> bytes:
     office = samples.pptx_of([("Title", "Body", "")])
     with zipfile.ZipFile(io.BytesIO(office)) as packed:
         slide = packed.read("ppt/slides/slide1.xml").decode()
     declaration, _, rest = slide.partition("?>")
-    return with_part(office, "ppt/slides/slide1.xml", f"{declaration}?>{LAUGHS}{rest}".replace("Body", "&l9;").encode())
+    return with_part(
+        office, "ppt/slides/slide1.xml", f"{declaration}?>{before}{LAUGHS}{rest}".replace("Body", "&l9;").encode()
+    )
 
 
-def xlsx_laughing() -> bytes:
-    shared = f"<?xml version='1.0'?>{LAUGHS}<sst xmlns='http://schemas.openxmlformats.org/spreadsheetml/2006/main'>"
+def xlsx_laughing(before: str = "") -> bytes:
+    shared = (
+        f"<?xml version='1.0'?>{before}{LAUGHS}<sst xmlns='http://schemas.openxmlformats.org/spreadsheetml/2006/main'>"
+    )
     return with_part(samples.xlsx_of([["a"]]), "xl/sharedStrings.xml", f"{shared}<si><t>&l9;</t></si></sst>".encode())
 
 
@@ -366,6 +371,11 @@ HOSTILE_FILES: list[HostileFile] = [
     # Entities and nesting.
     HostileFile("laughs.docx", lambda: docx_declaring(LAUGHS), INVALID),
     HostileFile("laughs-utf16.docx", lambda: docx_declaring(LAUGHS, "utf-16"), INVALID),
+    HostileFile("laughs-hidden.docx", lambda: docx_declaring(HIDDEN + LAUGHS), INVALID),
+    HostileFile("passwd-hidden.docx", lambda: docx_declaring(HIDDEN + PASSWD), None),
+    HostileFile("remote-hidden.docx", lambda: docx_declaring(HIDDEN + REMOTE_DTD), None),
+    HostileFile("laughs-hidden.pptx", lambda: pptx_laughing(HIDDEN), INVALID),
+    HostileFile("laughs-hidden.xlsx", lambda: xlsx_laughing(HIDDEN), INVALID),
     HostileFile("laughs.pptx", pptx_laughing, INVALID),
     HostileFile("laughs.xlsx", xlsx_laughing, INVALID),
     HostileFile("laughs.html", lambda: f"{LAUGHS}<html><body>seen &l9;</body></html>".encode(), None),
