@@ -212,6 +212,8 @@ CATALOG = "<</Type/Catalog/Pages 2 0 R>>"
 FONT = "<</Type/Font/Subtype/Type1/BaseFont/Helvetica>>"
 SHOWN = b"BT /F1 12 Tf 72 700 Td (This page says so much that nobody looks at it as a picture.) Tj ET"
 
+SHORT = b"BT /F1 12 Tf 72 700 Td (short) Tj ET"
+
 
 def pdf_page(content: bytes, box: str = "0 0 612 792", more: str = "") -> bytes:
     page = f"<</Type/Page/Parent 2 0 R/MediaBox[{box}]/Contents 4 0 R/Resources<</Font<</F1 5 0 R>>>>>>"
@@ -398,7 +400,9 @@ HOSTILE_FILES: list[HostileFile] = [
     HostileFile("false-count.pdf", pdf_of_false_count, INVALID),
     HostileFile("many-pages.pdf", lambda: pdf_of_pages(10_000), None),
     HostileFile("too-many-pages.pdf", lambda: pdf_of_pages(25_000), INVALID),
-    HostileFile("huge-page.pdf", lambda: pdf_page(b"0 0 99999999 99999999 re f", "0 0 99999999 99999999"), INVALID),
+    HostileFile(
+        "huge-page.pdf", lambda: pdf_page(SHORT + b" 0 0 99999999 99999999 re f", "0 0 99999999 99999999"), None
+    ),
     HostileFile("odd-box.pdf", lambda: pdf_page(SHOWN, "nan -1e99 1e99 0"), None),
     # Texts that want much of those who guess at them.
     HostileFile("long-line.csv", lambda: b"x" * 50 * MEGABYTE, INVALID),
