@@ -23,12 +23,13 @@ from runs.events import Telling, run_event
 from runs.machine import Status
 from runs.mending import mend
 from runs.models import Run, RunStep, StepStatus
-from runs.serializers import RunObjectSerializer, RunStepObjectSerializer
+from runs.serializers import RunObjectSerializer, step_object
 from runs.tasks import enqueue_run
 from tenants.models import Tenant
 from threads import actions as thread_actions
 from threads.models import Message, MessageStatus, Thread
 from threads.serializers import MessageObjectSerializer, ThreadObjectSerializer, text_part
+from vector_stores.actions import stores_for_run
 
 
 class MovedMeanwhile(Exception):
@@ -121,6 +122,18 @@ def check_tool_choice(choice: Any, tools: list[dict[str, Any]]) -> None:
     )
 
 
+def set_stores(run: Run, tenant: Tenant, assistant: Assistant) -> None:
+    """Notes which vector stores the run may search: those of its assistant and of its thread."""
+    if any(tool["type"] == "file_search" for tool in run.tools):
+        thread = Thread.objects.of(tenant).only("tool_resources").get(pk=run.thread_id)
+        run.assistant_stores = stores_for_run(tenant, store_ids_of(assistant.tool_resources))
+        run.thread_stores = stores_for_run(tenant, store_ids_of(thread.tool_resources))
+
+
+def store_ids_of(tool_resources: dict[str, Any]) -> list[str]:
+    return list(tool_resources.get("file_search", {}).get("vector_store_ids", []))
+
+
 def start_run(*, tenant: Tenant, thread_id: str, body: dict[str, Any]) -> Run:
     """Queues a run on a thread that has none. Of two at the same time exactly one wins."""
     assistant = Assistant.objects.of(tenant).fetch(body["assistant_id"])
@@ -135,6 +148,7 @@ def start_run(*, tenant: Tenant, thread_id: str, body: dict[str, Any]) -> Run:
             thread_actions.insert_messages(thread_id, tenant.pk, added)
         elif not run.instructions and not Message.objects.of(tenant).filter(thread_id=thread_id).exists():
             raise nothing_to_go_on()
+        set_stores(run, tenant, assistant)
         insert(run, told_before=0)
     announce(run, [])
     return run
@@ -159,6 +173,7 @@ def start_thread_and_run(*, tenant: Tenant, body: dict[str, Any]) -> Run:
         if not run.instructions and not draft["messages"]:
             raise nothing_to_go_on()
         Thread.objects.of(tenant).filter(pk=thread.pk).update(active_run_id=run.pk)
+        set_stores(run, tenant, assistant)
         insert(run, told_before=1)
     announce(run, [("thread.created", ThreadObjectSerializer.of(thread))])
     return run
@@ -284,7 +299,7 @@ def close_open_objects(
         step.last_error = last_error if how == StepStatus.FAILED else None
         step.spent = spent or step.spent
         step.save(update_fields=["status", "step_details", "last_error", "spent", _ENDED_AT[how]])
-        told.append((f"thread.run.step.{how.value}", RunStepObjectSerializer.of(step)))
+        told.append((f"thread.run.step.{how.value}", step_object(step, run.include)))
     return told
 
 
@@ -317,7 +332,7 @@ def submit_tool_outputs(
         step.save(update_fields=["status", "completed_at", "step_details"])
         before = run.event_position
         move(run, Status.QUEUED, events_told=2, required_action=None, queued_at=timezone.now(), attempt=0)
-    tell(run, before, [("thread.run.step.completed", RunStepObjectSerializer.of(step)), run_event(run)])
+    tell(run, before, [("thread.run.step.completed", step_object(step, run.include)), run_event(run)])
     return run, before
 
 

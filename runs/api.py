@@ -1,5 +1,6 @@
 """`/threads/{id}/runs`, their steps, and `/threads/runs`."""
 
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -24,6 +25,7 @@ from runs.serializers import (
     RunObjectSerializer,
     RunStepObjectSerializer,
     SubmitToolOutputsRunRequestSerializer,
+    step_object,
 )
 from runs.streaming import RunStream
 from threads import waiting
@@ -144,9 +146,10 @@ class RunStepListView(WireView):
     @extend_schema(parameters=page_parameters(_INCLUDE), responses=list_of(RunStepObjectSerializer))
     def get(self, request: Request, thread_id: str, run_id: str) -> Response:
         query = PageQuery.of(request.query_params)
-        include_of(request)
+        include = include_of(request)
         run = Run.objects.of(self.tenant).filter(thread_id=thread_id).only("pk").fetch(run_id)
-        return Response(page(RunStep.objects.of(self.tenant).filter(run=run), query, RunStepObjectSerializer.of))
+        steps = RunStep.objects.of(self.tenant).filter(run=run)
+        return Response(page(steps, query, partial(step_object, include=include)))
 
 
 class RunStepDetailView(WireView):
@@ -155,9 +158,9 @@ class RunStepDetailView(WireView):
 
     @extend_schema(parameters=[_INCLUDE], responses=RunStepObjectSerializer)
     def get(self, request: Request, thread_id: str, run_id: str, step_id: str) -> Response:
-        include_of(request)
+        include = include_of(request)
         steps = RunStep.objects.of(self.tenant).filter(run_id=run_id, thread_id=thread_id)
-        return Response(RunStepObjectSerializer.of(steps.fetch(step_id)))
+        return Response(step_object(steps.fetch(step_id), include))
 
 
 class RunEventsView(WireView):

@@ -15,7 +15,8 @@ from runs import images
 from runs.models import Run, RunStep, StepStatus
 from runs.windows import window_of
 from threads.models import Message
-from tools.registry import offered
+from tools.citations import without_citations
+from tools.registry import Offered
 
 Chat = dict[str, Any]
 
@@ -27,11 +28,11 @@ _FIRST_PAGE = 20
 _PAGE = 200
 
 
-def build(run: Run) -> list[Chat]:
-    """The chat messages of the run's next turn."""
+def build(run: Run, tools: list[Offered]) -> list[Chat]:
+    """The chat messages of the run's next turn, in which these tools are offered."""
     system = [{"role": "system", "content": run.instructions}] if run.instructions else []
     own = own_turns(run)
-    budget = prompt_budget(run) - estimate_request([*system, *own], offered(run.tools))
+    budget = prompt_budget(run) - estimate_request([*system, *own], [tool.chat for tool in tools])
     return images.located(run.tenant_id, [*system, *thread_messages(run, budget), *own])
 
 
@@ -140,7 +141,8 @@ def as_chat(message: Message) -> Chat | None:
     parts: list[Chat] = []
     for part in message.content:
         if part["type"] == "text":
-            parts.append({"type": "text", "text": part["text"]["value"]})
+            text = without_citations(part["text"]["value"], part["text"]["annotations"])
+            parts.append({"type": "text", "text": text})
         elif part["type"] == "refusal":
             parts.append({"type": "text", "text": part["refusal"]})
         elif message.role == "assistant" and part["type"] == "image_file":  # only users show images to a model
@@ -179,9 +181,9 @@ def turn_as_chat(steps: list[RunStep]) -> list[Chat]:
             message = Message.objects.across_tenants().get(pk=step.step_details["message_creation"]["message_id"])
             text = message.text
             continue
-        extras = step.carry.get("calls", {})
+        extras, served = step.carry.get("calls", {}), step.carry.get("served", {})
         for index, call in enumerate(step.step_details["tool_calls"]):
-            function = call["function"]
+            function = call["function"] if call["type"] == "function" else served[str(index)]
             calls.append(
                 {
                     "id": call["id"],
@@ -195,7 +197,7 @@ def turn_as_chat(steps: list[RunStep]) -> list[Chat]:
     return [said | ({"tool_calls": calls} if calls else {}), *outputs]
 
 
-def options_of(run: Run, *, has_tools: bool) -> Chat:
+def options_of(run: Run, tools: list[Offered]) -> Chat:
     """The chat-completion parameters of the next turn. What nobody set is left out: some models refuse it.
 
     A forced tool is forced in the first turn only, else the run would never end.
@@ -209,11 +211,20 @@ def options_of(run: Run, *, has_tools: bool) -> Chat:
         options["response_format"] = run.response_format
     if run.max_completion_tokens is not None:
         options["max_completion_tokens"] = run.max_completion_tokens - run.spent.get("completion_tokens", 0)
-    if has_tools:
-        choice, first_turn = run.tool_choice, run.turns == 0
-        forced = choice == "required" or (isinstance(choice, dict) and choice["type"] == "function")
-        if choice == "none" or (first_turn and forced):
-            options["tool_choice"] = choice
+    if tools:
+        choice = run.tool_choice if run.tool_choice == "none" or run.turns == 0 else "auto"
+        if choice != "auto" and (wanted := choice_of(choice, tools)) is not None:
+            options["tool_choice"] = wanted
         if not run.parallel_tool_calls:
             options["parallel_tool_calls"] = False
     return options
+
+
+def choice_of(choice: Any, tools: list[Offered]) -> Any:
+    """A tool choice in the words of chat completions, where every tool is a function; None if it is not offered."""
+    if not isinstance(choice, dict) or choice["type"] == "function":
+        return choice
+    for tool in tools:
+        if tool.server_tool is not None and tool.server_tool.type == choice["type"]:
+            return {"type": "function", "function": {"name": tool.name}}
+    return None

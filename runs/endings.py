@@ -9,7 +9,7 @@ from runs.events import Telling, Told, run_event
 from runs.machine import RESTING, Status
 from runs.models import Run, RunStep, StepStatus
 from runs.record import Record, untold
-from runs.serializers import RunStepObjectSerializer
+from runs.serializers import step_object
 from threads.models import Message, MessageStatus
 from threads.serializers import MessageObjectSerializer
 
@@ -41,7 +41,7 @@ def from_rows(run_id: str, position: int, open_step: str | None, open_message: s
     record = Record(events.told_of(run_id))
     if record.position >= run.event_position:  # it came this moment
         return None
-    ending = untold(run, record) if record.is_whole else ends_of(open_step, open_message)
+    ending = untold(run, record) if record.is_whole else ends_of(run, open_step, open_message)
     ending.append(run_event(run))
     first = max(record.position + 1, run.event_position - len(ending) + 1)
     if record.is_whole and first + len(ending) - 1 == run.event_position:  # whoever comes later shall be told the same
@@ -50,7 +50,7 @@ def from_rows(run_id: str, position: int, open_step: str | None, open_message: s
     return Ending([entry for entry in told if entry.position > position], run.is_terminal)
 
 
-def ends_of(open_step: str | None, open_message: str | None) -> Telling:
+def ends_of(run: Run, open_step: str | None, open_message: str | None) -> Telling:
     """How this step and message ended."""
     ending: Telling = []
     if open_message:
@@ -60,7 +60,7 @@ def ends_of(open_step: str | None, open_message: str | None) -> Telling:
     if open_step:
         step = RunStep.objects.across_tenants().filter(pk=open_step).first()
         if step is not None and step.status != StepStatus.IN_PROGRESS:
-            ending.append((f"thread.run.step.{step.status}", RunStepObjectSerializer.of(step)))
+            ending.append((f"thread.run.step.{step.status}", step_object(step, run.include)))
     return ending
 
 

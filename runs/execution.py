@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from django.conf import settings
@@ -30,14 +31,15 @@ from assistant_site.llm.chat import (
     TurnFinished,
     Usage,
 )
-from runs import context, flaws, holding, images
+from runs import context, flaws, holding, images, serving
 from runs.events import Appender, RunLog, Telling, message_delta, step_delta
 from runs.holding import LostClaim
 from runs.models import Run, RunStep
-from runs.turn import Turn, carry_json, storable, usage_json
+from runs.turn import Call, Turn, carry_json, storable, usage_json
 from tenants import providers
 from tenants.encryption import Undecryptable
-from tools.registry import offered
+from tools.citations import Citations, Cited, Place, Source
+from tools.registry import Offered, offered
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -45,7 +47,16 @@ T = TypeVar("T")
 SORRY = {"code": "server_error", "message": "Sorry, something went wrong."}
 
 
-Prepared = tuple[Endpoint, ChatRequest]
+@dataclass(frozen=True)
+class Prepared:
+    """What a model turn needs: whom to ask for what, the tools behind the request, and what the answer may cite."""
+
+    endpoint: Endpoint
+    request: ChatRequest
+    offered: list[Offered]
+    sources: dict[Place, Source]
+
+
 Claimed = tuple[Run, Telling, Prepared | None]
 
 
@@ -59,6 +70,7 @@ class Execution:
         self.stop_reason = ""
         self.task: asyncio.Task[None] | None = None
         self._turn: Turn | None = None
+        self._citations: Citations | None = None  # None: nothing can be cited, so brackets are only brackets
         self._prepared: Prepared | None = None
 
     # --- What the engine does with it -----------------------------------------------------------------------------
@@ -142,13 +154,14 @@ class Execution:
             return False
         if self._prepared is None:
             self._prepared = await self.database.run(self.prepare, run)
-        endpoint, request = self._prepared
-        self._prepared = None
-        request = await images.shown(endpoint, request)
-        turn = self._turn = Turn(run.turns + 1, (tool["function"]["name"] for tool in request.tools))
-        async with contextlib.aclosing(client.stream_turn(endpoint, request)) as events:
+        prepared, self._prepared = self._prepared, None
+        request = await images.shown(prepared.endpoint, prepared.request)
+        turn = self._turn = Turn(run.turns + 1, prepared.offered)
+        self._citations = Citations(prepared.sources) if serving.gives_sources(prepared.offered) else None
+        async with contextlib.aclosing(client.stream_turn(prepared.endpoint, request)) as events:
             async for event in events:
                 await self.take_in(turn, event)
+        await self.take_rest(turn)
         again = await self.conclude(turn)
         self._turn = None
         return again
@@ -159,12 +172,13 @@ class Execution:
         tools = offered(run.tools)
         request = ChatRequest(
             model=run.model,
-            messages=context.build(run),
-            tools=tools,
-            options=context.options_of(run, has_tools=bool(tools)),
+            messages=context.build(run, tools),
+            tools=[tool.chat for tool in tools],
+            options=context.options_of(run, tools),
         )
+        sources = serving.sources_of(run) if serving.gives_sources(tools) else {}
         try:
-            return providers.endpoint_for(run.tenant_id), request
+            return Prepared(providers.endpoint_for(run.tenant_id), request, tools, sources)
         except Undecryptable as error:
             logger.error("%s: %s", run.pk, error)
             raise ModelFailed("server_error", "The credential of the model provider cannot be read.") from None
@@ -181,8 +195,9 @@ class Execution:
                 await self.take_call(turn, index, storable(id), storable(name))
             case ToolCallArguments(index, text):
                 text = storable(text)
-                turn.calls[index]["function"]["arguments"] += text
-                self.tell_arguments(turn, index, text)
+                turn.calls[index].add_arguments(text)
+                if turn.calls[index].served is None:
+                    self.tell_arguments(turn, index, text)
             case TurnFinished():
                 turn.finished = event
 
@@ -190,13 +205,25 @@ class Execution:
         if not text or turn.calls_step is not None:  # text behind calls belongs nowhere: the turn's message is closed
             return
         text = storable(text)
+        for piece in self._citations.feed(text) if self._citations else [text]:
+            await self.show_text(turn, piece)
+
+    async def take_rest(self, turn: Turn) -> None:
+        """Shows what was held back because it might have become a marker."""
+        rest = self._citations.end() if self._citations else ""
+        if rest and turn.calls_step is None:
+            await self.show_text(turn, rest)
+
+    async def show_text(self, turn: Turn, piece: str | Cited) -> None:
         if turn.message is None:
             await self.whole(self.open_message(turn))
-        part: dict[str, Any] = {"value": text}
-        if not turn.text:
-            part["annotations"] = []
-        turn.text += text
-        self.tell_content(turn, {"index": turn.index_of("text"), "type": "text", "text": part}, ("text", "value"), text)
+        told = turn.grow_text(piece)
+        entry = {"index": turn.index_of("text"), "type": "text", "text": told}
+        if isinstance(piece, str):
+            self.tell_content(turn, entry, ("text", "value"), piece)
+        else:  # an event of its own: text that follows must not grow onto the marker
+            assert turn.message is not None
+            self.log.tell("thread.message.delta", message_delta(turn.message[1].pk, [entry]))
 
     async def take_refusal(self, turn: Turn, text: str) -> None:
         if not text or turn.calls_step is not None:
@@ -211,27 +238,31 @@ class Execution:
 
     async def take_call(self, turn: Turn, index: int, id: str, name: str) -> None:
         if turn.calls_step is None:
+            await self.take_rest(turn)
             await self.whole(self.open_calls(turn))
         if turn.calls:
             self.answer_flaws(turn, index - 1)  # before the next one begins: clients take it for done then
-        turn.calls.append({"id": id, "type": "function", "function": {"name": name, "arguments": "", "output": None}})
-        opening = {"index": index, **turn.calls[index], "function": dict(turn.calls[index]["function"])}
+        call = Call(name, opening_of(id, name, turn.offered.get(name)), served_by(turn.offered.get(name)))
+        turn.calls.append(call)
+        kind = call.entry["type"]
+        opening = {"index": index, **call.entry, kind: dict(call.entry[kind])}
         self.log.tell("thread.run.step.delta", self.step_delta(turn, opening))
 
     def answer_flaws(self, turn: Turn, index: int) -> None:
         """Answers a whole call that nobody can carry out, so that the model learns what is wrong with it."""
-        function = turn.calls[index]["function"]
-        if function["output"] is not None:
+        call = turn.calls[index]
+        if call.output is not None:
             return
-        if function["name"] not in turn.known:
-            function["output"] = f"There is no tool named '{function['name']}'."
-        elif flaw := flaw_in(function["arguments"]):
-            turn.flawed = function["name"]
-            function["output"] = flaws.told_to_the_model(turn.flawed, function["arguments"], flaw)
+        if call.name not in turn.offered:
+            call.answer(f"There is no tool named '{call.name}'.")
+        elif flaw := flaw_in(call.arguments or "{}" if call.served else call.arguments):
+            turn.flawed = call.name
+            call.answer(flaws.told_to_the_model(call.name, call.arguments, flaw))
         else:
             return
-        answered = {"index": index, "type": "function", "function": {"output": function["output"]}}
-        self.log.tell("thread.run.step.delta", self.step_delta(turn, answered))
+        if call.served is None:
+            answered = {"index": index, "type": "function", "function": {"output": call.output}}
+            self.log.tell("thread.run.step.delta", self.step_delta(turn, answered))
 
     def tell_content(self, turn: Turn, entry: dict[str, Any], inner: tuple[str, str], piece: str) -> None:
         assert turn.message is not None
@@ -273,7 +304,6 @@ class Execution:
             raise ModelFailed("server_error", "The model's answer ended too early.")
         spent = usage_json(finished.usage)
         if turn.calls_step is not None and finished.reason == "tool_calls":
-            turn.calls_step.carry = carry_json(finished)
             return await self.conclude_calls(turn, turn.calls_step, spent)
         await self.conclude_text(turn, finished.reason, spent)
         return False
@@ -289,7 +319,7 @@ class Execution:
             await self.fail(error, spent=spent)
             return
         if turn.calls_step is not None:  # calls that were cut off in their arguments are no calls
-            await self.whole(self.tell(holding.complete_calls, turn.calls_step, turn.calls, spent, turn.number))
+            await self.whole(self.tell(holding.complete_calls, turn.calls_step, turn.entries(), spent, turn.number))
             spent = usage_json(Usage())
         message = (*turn.message, turn.content()) if turn.message else None
         await self.whole(
@@ -304,17 +334,20 @@ class Execution:
         )
 
     async def conclude_calls(self, turn: Turn, step: RunStep, spent: dict[str, Any]) -> bool:
+        assert turn.finished is not None
         for index in range(len(turn.calls)):
             self.answer_flaws(turn, index)
-        if turn.flawed != "" and await self.database.run(flaws.had_one, self.held, turn.known):
-            await self.whole(self.tell(holding.complete_calls, step, turn.calls, spent, turn.number))
+        await serving.serve(self.held, turn)
+        step.carry = carry_json(turn.finished, turn.calls)
+        if turn.flawed != "" and await self.database.run(flaws.had_one, self.held, turn.offered):
+            await self.whole(self.tell(holding.complete_calls, step, turn.entries(), spent, turn.number))
             message = f"The model called '{turn.flawed}' with arguments that are not valid JSON, twice."
             await self.fail({"code": "server_error", "message": message})
             return False
-        if any(call["function"]["output"] is None for call in turn.calls):
-            await self.whole(self.tell(holding.wait_for_outputs, step, turn.calls, spent, turn.number))
+        if any(call.output is None for call in turn.calls):
+            await self.whole(self.tell(holding.wait_for_outputs, step, turn.entries(), spent, turn.number))
             return False
-        await self.whole(self.tell(holding.complete_calls, step, turn.calls, spent, turn.number))
+        await self.whole(self.tell(holding.complete_calls, step, turn.entries(), spent, turn.number))
         return True
 
     async def out_of_tokens(self, turn: int) -> bool:
@@ -365,7 +398,7 @@ class Execution:
         """What was told of the open message, or of the open step's calls."""
         turn = self._turn
         if turn is not None and turn.calls_step is not None:
-            return turn.calls
+            return turn.entries()
         return turn.content() if turn is not None and turn.parts else None
 
     # --- Means ------------------------------------------------------------------------------------------------------
@@ -394,3 +427,15 @@ class Execution:
             if not task.cancelled() and (error := task.exception()) is not None:
                 logger.debug("%s: %r while it was stopped", self.run_id, error)
             raise
+
+
+def served_by(tool: Offered | None) -> Offered | None:
+    return tool if tool is not None and tool.server_tool is not None else None
+
+
+def opening_of(id: str, name: str, tool: Offered | None) -> dict[str, Any]:
+    """A call as it stands in the step when it begins."""
+    if served := served_by(tool):
+        assert served.server_tool is not None
+        return {"id": id, "type": served.server_tool.type, **served.opening()}
+    return {"id": id, "type": "function", "function": {"name": name, "arguments": "", "output": None}}

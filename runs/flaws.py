@@ -4,6 +4,7 @@ Whether it was told before is in the rows, so another worker that goes on with t
 """
 
 from collections.abc import Collection
+from typing import Any
 
 from assistant_site.llm.arguments import flaw_in
 from runs.models import Run, RunStep, StepStatus
@@ -21,8 +22,11 @@ def told_to_the_model(name: str, text: str, flaw: str) -> str:
 
 
 def had_one(run: Run, known: Collection[str]) -> bool:
-    """Whether an earlier turn of this run called one of these functions with arguments that are no JSON object."""
+    """Whether an earlier turn of this run called one of these tools with arguments that are no JSON object."""
+    # What a worker left half told says nothing of the model.
     whole = RunStep.objects.across_tenants().filter(run=run, type="tool_calls", status=StepStatus.COMPLETED)
-    stored = whole.values_list("step_details", flat=True)  # what a worker left half told says nothing of the model
-    functions = [call["function"] for details in stored for call in details["tool_calls"] if call["type"] == "function"]
-    return any(function["name"] in known and flaw_in(function["arguments"]) for function in functions)
+    calls: list[dict[str, Any]] = []
+    for details, carry in whole.values_list("step_details", "carry"):
+        calls += [call["function"] for call in details["tool_calls"] if call["type"] == "function"]
+        calls += carry.get("served", {}).values()
+    return any(call["name"] in known and flaw_in(call["arguments"] or "{}") for call in calls)

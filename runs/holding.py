@@ -19,7 +19,7 @@ from runs.events import Telling, run_event
 from runs.machine import Status
 from runs.mending import mend, was_told
 from runs.models import Run, RunStep, StepStatus, added_usage
-from runs.serializers import RunStepObjectSerializer
+from runs.serializers import step_object
 from threads.models import Message, MessageStatus
 from threads.serializers import MessageObjectSerializer
 
@@ -99,7 +99,7 @@ def open_message(run: Run, position: int, turn: int) -> tuple[RunStep, Message, 
         _write_run(run, position + 4)
         message.save(force_insert=True)
         step.save(force_insert=True)
-    told_step, told_message = RunStepObjectSerializer.of(step), MessageObjectSerializer.of(message)
+    told_step, told_message = step_object(step, run.include), MessageObjectSerializer.of(message)
     return (
         step,
         message,
@@ -118,12 +118,12 @@ def open_calls(run: Run, position: int, turn: int) -> tuple[RunStep, Telling]:
     with transaction.atomic():
         _write_run(run, position + 2)
         step.save(force_insert=True)
-    told = RunStepObjectSerializer.of(step)
+    told = step_object(step, run.include)
     return step, [("thread.run.step.created", told), ("thread.run.step.in_progress", told)]
 
 
 def _close_message(
-    step: RunStep, message: Message, content: list[dict[str, Any]], spent: dict[str, Any], reason: str | None
+    run: Run, step: RunStep, message: Message, content: list[dict[str, Any]], spent: dict[str, Any], reason: str | None
 ) -> Telling:
     now = timezone.now()
     message.content = content
@@ -137,7 +137,7 @@ def _close_message(
     step.save(update_fields=["status", "completed_at", "spent", "carry"])
     return [
         (f"thread.message.{message.status}", MessageObjectSerializer.of(message)),
-        ("thread.run.step.completed", RunStepObjectSerializer.of(step)),
+        ("thread.run.step.completed", step_object(step, run.include)),
     ]
 
 
@@ -147,7 +147,7 @@ def close_message(
     """The message is whole; the run goes on (with calls)."""
     with transaction.atomic():
         _write_run(run, position + 2)
-        return _close_message(step, message, content, spent, None)
+        return _close_message(run, step, message, content, spent, None)
 
 
 def wait_for_outputs(
@@ -192,7 +192,7 @@ def complete_calls(
     with transaction.atomic():
         _write_run(run, position + 1, spent=added_usage(run.spent, spent), turns=turn)
         step.save(update_fields=["step_details", "status", "completed_at", "spent", "carry"])
-    return [("thread.run.step.completed", RunStepObjectSerializer.of(step))]
+    return [("thread.run.step.completed", step_object(step, run.include))]
 
 
 def finish(
@@ -216,7 +216,7 @@ def finish(
         _end_hold(run, status, position + (3 if message else 1), **changes)
         if message:
             step, row, content = message
-            told = _close_message(step, row, content, spent, message_reason)
+            told = _close_message(run, step, row, content, spent, message_reason)
     return [*told, run_event(run)]
 
 

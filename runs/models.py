@@ -46,6 +46,9 @@ class Run(TenantModel):
     truncation_strategy = models.JSONField(default=dict)
     memory = models.JSONField(default=dict)  # the assistant's, see `context.Reach`
     include = models.JSONField(default=list)
+    # The vector stores that it searches, as they were when it was created; the thread's are waited for.
+    assistant_stores = models.JSONField(default=list)
+    thread_stores = models.JSONField(default=list)
 
     required_action = models.JSONField(null=True)
     last_error = models.JSONField(null=True)
@@ -123,7 +126,8 @@ class RunStep(TenantModel):
     metadata = models.JSONField(default=dict)
     spent = models.JSONField(null=True)
     turn = models.IntegerField(default=1)
-    # What must go back to the model with this turn: its own fields of the message and of each call.
+    # What must go back to the model with this turn and is not in `step_details`: its own fields of the message and of
+    # each call, and the calls of server tools with their outputs.
     carry = models.JSONField(default=dict)
 
     class Meta(TenantModel.Meta):

@@ -10,9 +10,10 @@ import orjson
 
 from runs.events import Telling, Told, message_delta, step_delta
 from runs.models import Run, RunStep, StepStatus
-from runs.serializers import RunStepObjectSerializer
+from runs.serializers import step_object
 from threads.models import Message, MessageStatus
 from threads.serializers import MessageObjectSerializer
+from tools.registry import as_opened
 
 Part = dict[str, Any]
 
@@ -57,6 +58,8 @@ def grow(value: Part, piece: Part) -> None:
         known = value.get(key)
         if isinstance(more, dict):
             grow(value.setdefault(key, {}), more)
+        elif key == "annotations":
+            fold(value.setdefault(key, []), more)
         elif isinstance(known, str) and isinstance(more, str) and key != "type":
             value[key] = known + more
         else:
@@ -72,7 +75,7 @@ def untold(run: Run, record: Record) -> Telling:
         if step.pk in record.ended:
             continue
         if step.pk not in record.begun:
-            beginning = RunStepObjectSerializer.of(as_begun(step))
+            beginning = step_object(as_begun(step), run.include)
             told += [("thread.run.step.created", beginning), ("thread.run.step.in_progress", beginning)]
         if step.type == "message_creation":
             message_id = step.step_details["message_creation"]["message_id"]
@@ -80,7 +83,7 @@ def untold(run: Run, record: Record) -> Telling:
         elif calls := rest_of_calls(step, record.calls.get(step.pk, [])):
             told.append(("thread.run.step.delta", step_delta(step.pk, calls)))
         if step.status != StepStatus.IN_PROGRESS:
-            told.append((f"thread.run.step.{step.status}", RunStepObjectSerializer.of(step)))
+            told.append((f"thread.run.step.{step.status}", step_object(step, run.include)))
     return told
 
 
@@ -104,23 +107,37 @@ def rest_of_content(content: list[Part], known: list[Part]) -> list[Part]:
     for index, part in enumerate(content):
         before: Part = known[index] if index < len(known) else {}
         if part["type"] == "text":
-            text = rest_of(part["text"]["value"], before.get("text", {}).get("value", ""))
-            if text:
-                piece = {"value": text} if before else {"value": text, "annotations": []}
+            if piece := rest_of_text(part["text"], before.get("text", {})):
                 rest.append({"index": index, "type": "text", "text": piece})
         elif part["type"] == "refusal" and (text := rest_of(part["refusal"], before.get("refusal", ""))):
             rest.append({"index": index, "type": "refusal", "refusal": text})
     return rest
 
 
-def rest_of_calls(step: RunStep, known: list[Part]) -> list[Part]:
-    """The part of a step's function calls that was not told, as the entries of a delta.
+def rest_of_text(text: Part, known: Part) -> Part:
+    """What a text's delta tells of it: the characters that were not told, with the annotations among them."""
+    value = rest_of(text["value"], known.get("value", ""))
+    if not value:
+        return {}
+    piece: Part = {"value": value}
+    told = len(known.get("annotations", []))
+    annotations = [{"index": at, **each} for at, each in enumerate(text["annotations"]) if at >= told]
+    if annotations or not known:
+        piece["annotations"] = annotations
+    return piece
 
-    Outputs are told by the step's end. Of a step that waits they are the server's own, and told as they are made.
+
+def rest_of_calls(step: RunStep, known: list[Part]) -> list[Part]:
+    """The part of a step's calls that was not told, as the entries of a delta.
+
+    Outputs and results are told by the step's end. A function's output in a step that waits is the server's own, and
+    was to be told as it was made.
     """
     rest: list[Part] = []
     for index, call in enumerate(step.step_details["tool_calls"]):
         if call["type"] != "function":
+            if index >= len(known):
+                rest.append({"index": index, **as_opened(call)})
             continue
         output = call["function"]["output"] if step.status == StepStatus.IN_PROGRESS else None
         if index >= len(known):

@@ -1,6 +1,7 @@
 """Runs and steps on the wire."""
 
-from typing import Any
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
 
 from rest_framework import serializers
 
@@ -33,6 +34,10 @@ from assistant_site.wire.tools import (
     tools_field,
 )
 from threads.serializers import CreateMessageRequestSerializer, CreateThreadRequestSerializer
+from tools.file_search import without_content
+
+if TYPE_CHECKING:
+    from runs.models import RunStep
 
 INCLUDABLE = ("step_details.tool_calls[*].file_search.results[*].content",)
 
@@ -176,3 +181,11 @@ class RunStepObjectSerializer(ObjectSerializer):
     step_details = PlainObject()
     metadata = PlainObject()
     usage = PlainObject(allow_null=True)
+
+
+def step_object(step: "RunStep", include: Collection[str]) -> dict[str, Any]:
+    """A step as it is answered and told. What a search found comes with its texts only if `include` asks for them."""
+    told = RunStepObjectSerializer.of(step)
+    if not include and step.type == "tool_calls":
+        told["step_details"] = without_content(told["step_details"])
+    return told

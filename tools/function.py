@@ -3,9 +3,9 @@
 from typing import Any
 
 
-class FunctionTool:
-    def offer(self, tool: dict[str, Any]) -> dict[str, Any]:
-        function = dict(tool["function"])
-        if not function.get("strict"):
-            function.pop("strict", None)  # several gateways refuse the key even when it is false
-        return {"type": "function", "function": function}
+def offer(tool: dict[str, Any]) -> dict[str, Any]:
+    """The function in the words of chat completions."""
+    function = dict(tool["function"])
+    if not function.get("strict"):
+        function.pop("strict", None)  # several gateways refuse the key even when it is false
+    return {"type": "function", "function": function}

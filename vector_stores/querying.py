@@ -1,6 +1,7 @@
-"""The search endpoint's answer: it waits for an embedding provider, so it holds no thread that serves requests.
+"""Searches beside an event loop, and the search endpoint's answer.
 
-A pool of its own: searches that wait for a slow provider must not keep other answers waiting.
+A search waits for an embedding provider, so it holds no thread that serves requests or runs. It has a pool of its own:
+searches that wait for a slow provider must not keep other answers waiting.
 """
 
 import asyncio
@@ -21,7 +22,8 @@ from vector_stores.models import VectorStore
 _pools: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, DatabaseThreads]" = weakref.WeakKeyDictionary()
 
 
-def _pool() -> DatabaseThreads:
+def search_threads() -> DatabaseThreads:
+    """Those of the running event loop."""
     loop = asyncio.get_running_loop()
     if loop not in _pools:
         _pools[loop] = DatabaseThreads(settings.SEARCH_THREADS)
@@ -35,7 +37,7 @@ def answering(
 
     async def answer() -> HttpResponseBase:
         try:
-            found = await _pool().run(results, store, body)
+            found = await search_threads().run(results, store, body)
         except Exception as problem:
             return rest.error_response(rest.as_wire_error(problem, request))
         return HttpResponse(dumps(found), content_type="application/json")

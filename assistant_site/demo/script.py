@@ -14,10 +14,15 @@ from assistant_site.llm.tokens import BYTES_PER_TOKEN, text_bytes
 QUOTED_CHARACTERS = 300
 QUOTED_OUTPUT_CHARACTERS = 2_000
 ECHOED_MESSAGES = 20
+SEARCH = "file_search"  # the one tool that the demo model uses by itself
+CITED_PASSAGES = 3
+CITED_CHARACTERS = 300
 
 _CALL = re.compile(r"^[ \t]*call:([A-Za-z0-9_.-]+)[ \t]*(\{.*\})?[ \t]*\r?$", re.M)
 _THEN = re.compile(r"^[ \t]*then:[ \t]*\r?$", re.M)
 _TAG = re.compile(r"\btag:([A-Za-z0-9_-]+)")
+_COMMAND = re.compile(r"^[ \t]*call:|\becho:request\b|\bfail:", re.M)
+_PASSAGE = re.compile(r"(【\d+:\d+†[^】\n]*】)[^\n]*\n(.*?)(?=\n\n【|\Z)", re.S)
 _FAIL = re.compile(r"\bfail:(429|500|hang|midstream)(?:\*(\d+))?")
 
 
@@ -114,7 +119,7 @@ def _calls(request: Mapping[str, Any], text: str, after: list[dict[str, Any]]) -
         raise BadRequest("'tool_choice' is only allowed when 'tools' are specified.", "tool_choice")
     if choice == "none" or not offered:
         return ()
-    calls = _scripted(text, after, offered, forced)
+    calls = _scripted(text, after, offered, forced) or _search(text, after, offered, forced)
     if not calls and (forced is not None or choice == "required"):
         name = forced or next(iter(offered))
         calls = (Call(name, json.dumps(plausible(offered[name], words=text), ensure_ascii=False)),)
@@ -150,6 +155,17 @@ def _scripted(
     made = sum(len(_calls_in(message)) for message in after)
     left = script[made:]
     return tuple(call for turn, call in left if turn == left[0][0])
+
+
+def _search(
+    text: str, after: list[dict[str, Any]], offered: Mapping[str, object], forced: str | None
+) -> tuple[Call, ...]:
+    """Files are searched for the question itself, once, unless the message says what to do."""
+    if SEARCH not in offered or forced not in (None, SEARCH) or _COMMAND.search(text) or not text.strip():
+        return ()
+    if any(_calls_in(message) for message in after):
+        return ()
+    return (Call(SEARCH, json.dumps({"queries": [text.strip()]}, ensure_ascii=False)),)
 
 
 def _calls_in(message: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -197,12 +213,23 @@ def _plain(text: str, messages: list[dict[str, Any]]) -> str:
 
 def _about_results(results: list[dict[str, Any]], after: list[dict[str, Any]]) -> str:
     names = {str(call.get("id")): str(call["function"].get("name")) for message in after for call in _calls_in(message)}
+    if set(names.values()) == {SEARCH} and (found := _about_passages(results)):
+        return found
     lines = [
         f"- {names.get(str(result.get('tool_call_id')), 'a tool')}: "
         f"{_quoted(text_of(result.get('content')), QUOTED_OUTPUT_CHARACTERS)}"
         for result in results
     ]
     return "The demo model called tools and got these outputs:\n\n" + "\n".join(lines)
+
+
+def _about_passages(results: list[dict[str, Any]]) -> str:
+    """The beginnings of the first passages, each cited by its marker; nothing if none were found."""
+    passages = [passage for result in results for passage in _PASSAGE.findall(text_of(result.get("content")))]
+    lines = [
+        f"- {_quoted(' '.join(words.split()), CITED_CHARACTERS)}{marker}" for marker, words in passages[:CITED_PASSAGES]
+    ]
+    return "The demo model found this in the files:\n\n" + "\n".join(lines) if lines else ""
 
 
 def _quoted(text: str, characters: int) -> str:

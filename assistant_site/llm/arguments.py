@@ -1,6 +1,7 @@
 """What a call's arguments must be before anybody works with them: one JSON object."""
 
 import json
+from typing import Any
 
 
 def flaw_in(text: str) -> str | None:
@@ -12,6 +13,12 @@ def flaw_in(text: str) -> str | None:
     except ValueError as error:
         return str(error)
     return None if isinstance(arguments, dict) else "not an object"
+
+
+def as_object(text: str) -> dict[str, Any]:
+    """Arguments without a flaw; none at all are an empty object."""
+    arguments: dict[str, Any] = json.loads(text or "{}")
+    return arguments
 
 
 def _refuse(constant: str) -> None:

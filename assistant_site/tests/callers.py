@@ -109,9 +109,10 @@ class Caller:
             assert time.monotonic() < deadline, found.body
             time.sleep(0.05)
 
-    def provided_by(self, base_url: str) -> "Caller":
-        """Sends this tenant's model calls to another server."""
-        Provider.objects.create(tenant=self.tenant, name="test", base_url=base_url)
+    def provided_by(self, base_url: str, embedding_model: str = "off") -> "Caller":
+        """Sends this tenant's model calls to another server, by default not for embeddings."""
+        fields = {"name": "test", "base_url": base_url, "embedding_model": embedding_model}
+        Provider.objects.update_or_create(tenant=self.tenant, defaults=fields)
         return self
 
 

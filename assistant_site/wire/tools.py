@@ -31,24 +31,35 @@ class AssistantToolsCodeSerializer(RequestSerializer):
     type = Text(required=True)
 
 
+class HybridSearchSerializer(RequestSerializer):
+    """How much vectors and words count when both find passages; OpenAI's later APIs have these."""
+
+    embedding_weight = Decimal(low=0, required=True)
+    text_weight = Decimal(low=0, required=True)
+
+
 class FileSearchRankingOptionsSerializer(RequestSerializer):
     ranker = OneOf(*RANKERS)
     score_threshold = Decimal(low=0, high=1, required=True)
+    hybrid_search = HybridSearchSerializer()
 
     def check_whole(self, checked: dict[str, Any]) -> dict[str, Any]:
         ranker = checked["ranker"] if checked["ranker"] not in (None, "auto") else "default_2024_08_21"
-        return {"ranker": ranker, "score_threshold": checked["score_threshold"]}
+        kept = {"ranker": ranker, "score_threshold": checked["score_threshold"]}
+        return kept | ({"hybrid_search": checked["hybrid_search"]} if checked["hybrid_search"] else {})
 
 
 class FileSearchOptionsSerializer(RequestSerializer):
     max_num_results = Integer(low=1, high=50)
     ranking_options = FileSearchRankingOptionsSerializer()
     hybrid_search = FreeObject()  # comes back from clients that echo what the hosted API answered
+    filters = FreeObject()
 
     def check_whole(self, checked: dict[str, Any]) -> dict[str, Any]:
         ranking = checked["ranking_options"] or {"ranker": "default_2024_08_21", "score_threshold": 0.0}
         limit = checked["max_num_results"]
-        return {"ranking_options": ranking} | ({"max_num_results": limit} if limit is not None else {})
+        given = {"max_num_results": limit, "filters": checked["filters"]}
+        return {"ranking_options": ranking} | {name: value for name, value in given.items() if value is not None}
 
 
 class AssistantToolsFileSearchSerializer(RequestSerializer):

@@ -44,7 +44,7 @@ class Folded:
                 assert event.data["id"] == open_message
                 folded = self.messages[open_message]["content"]
                 stored = event.data["content"]
-                told = [{k: v for k, v in part.items() if k != "index"} for part in folded]
+                told = [without_index(part) for part in folded]
                 assert told == stored or not told, (told, stored)
                 self.messages[open_message] = event.data
                 open_message = None
@@ -84,7 +84,17 @@ class Folded:
             assert stored == step
 
 
+def without_index(value: Any) -> Any:
+    """A folded value as REST has it: the indexes, by which deltas name the entries of lists, are gone."""
+    if isinstance(value, list):
+        return [without_index(item) for item in value]
+    if isinstance(value, dict):
+        return {key: without_index(item) for key, item in value.items() if key != "index"}
+    return value
+
+
 def calls_of(step: Any) -> list[tuple[str, str, str]]:
-    """What deltas tell of a step's functions."""
+    """What deltas tell of a step's calls: of a server's tool that it was called, of a function with what."""
     calls = step["step_details"].get("tool_calls", [])
-    return [(call["id"], call["function"]["name"], call["function"]["arguments"]) for call in calls]
+    functions = [call.get("function", {"name": call["type"], "arguments": ""}) for call in calls]
+    return [(call["id"], each["name"], each["arguments"]) for call, each in zip(calls, functions, strict=True)]

@@ -187,11 +187,11 @@ def test_one_query_finds_all_files(alice: LocalCaller) -> None:
     with CaptureQueriesContext(
         connection,
     ) as without:
-        context.build(run)
+        context.build(run, [])
     for file in files:
         alice.post(f"threads/{thread}/messages", {"role": "user", "content": [image_file(file), image_file(file)]})
     with CaptureQueriesContext(connection) as queries:
-        built = context.build(run)
+        built = context.build(run, [])
     assert len(built) == 4
     assert len(queries) == len(without) + 1
 

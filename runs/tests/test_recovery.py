@@ -143,3 +143,48 @@ def test_a_message_whose_beginning_was_lost_with_valkey_is_not_kept_from_its_mid
     assert worker.die().status == "queued"
     message.refresh_from_db()
     assert (message.status, message.text) == ("incomplete", "")
+
+
+def citation(at: int, text: str) -> dict[str, Any]:
+    place = {"start_index": at, "end_index": at + len(text)}
+    return {"type": "file_citation", "text": text, **place, "file_citation": {"file_id": "file-1", "quote": "q"}}
+
+
+def test_citations_that_readers_know_are_kept_with_the_text(worker: DyingWorker) -> None:
+    _, message, told = holding.open_message(worker.run, worker.position, 1)
+    worker.tell(told)
+    worker.tell_text(message, "It is so")
+    part = {"value": "【1:0†a】", "annotations": [{"index": 0, **citation(8, "【1:0†a】")}]}
+    data = {"content": [{"index": 0, "type": "text", "text": part}]}
+    worker.tell([("thread.message.delta", {"id": message.pk, "object": "thread.message.delta", "delta": data})])
+    worker.die()
+    Folded(worker.told())
+    message.refresh_from_db()
+    text = {"value": "It is so【1:0†a】", "annotations": [citation(8, "【1:0†a】")]}
+    assert message.content == [{"type": "text", "text": text}]
+
+
+def test_citations_that_nobody_was_told_of_come_with_the_rest_of_the_text(worker: DyingWorker) -> None:
+    step, message, told = holding.open_message(worker.run, worker.position, 1)
+    worker.tell(told)
+    worker.tell_text(message, "A ")
+    text = {"value": "A 【1:0†a】 b", "annotations": [citation(2, "【1:0†a】")]}
+    holding.close_message(worker.run, worker.position + 1, step, message, [{"type": "text", "text": text}], {})
+    worker.die()
+    Folded(worker.told())
+    rest = worker.told()[-5].data["delta"]["content"][0]["text"]
+    assert rest == {"value": "【1:0†a】 b", "annotations": [{"index": 0, **citation(2, "【1:0†a】")}]}
+
+
+def test_a_search_that_nobody_was_told_of(worker: DyingWorker) -> None:
+    step, told = holding.open_calls(worker.run, worker.position, 1)
+    worker.tell(told)
+    found = {"file_id": "file-1", "file_name": "a", "score": 0.5, "attributes": {}}
+    details = {"ranking_options": {"ranker": "default_2024_08_21", "score_threshold": 0.0}, "results": [found]}
+    calls = [{"id": "c1", "type": "file_search", "file_search": details}]
+    holding.complete_calls(worker.run, worker.position + 1, step, calls, {}, 1)
+    worker.die()
+    folded = Folded(worker.told())
+    [opening] = worker.told()[-4].data["delta"]["step_details"]["tool_calls"]
+    assert opening == {"index": 0, "id": "c1", "type": "file_search", "file_search": {**details, "results": []}}
+    assert folded.steps[step.pk]["step_details"]["tool_calls"] == calls

@@ -188,7 +188,7 @@ def test_a_long_thread_is_not_read_as_a_whole(
     insert_messages(thread, lena.tenant.pk, [draft(f"{number} " + "word " * 100) for number in range(3000)])
     run = Run.objects.of(lena.tenant).get(pk=lena.run(thread, lena.assistant())["id"])
     with django_assert_max_num_queries(5):  # two pages of newest ones, the first one; the run's own step and message
-        shown = context.build(run)
+        shown = context.build(run, [])
     words = [message["content"].split()[0] for message in shown if message["role"] == "user"]
     assert words[0] == "0"
     assert words[1:] == [str(number) for number in range(3000)][1 - len(words) :]

@@ -308,3 +308,32 @@ def test_embeddings_may_be_packed_and_short() -> None:
 
     assert len(struct.unpack("<8f", packed)) == 8
     assert post("embeddings", {"input": []}).status_code == 400
+
+
+SEARCH = {"type": "function", "function": {"name": "file_search", "parameters": {"type": "object"}}}
+
+
+def test_files_are_searched_for_the_question_itself_and_once() -> None:
+    answer = json.loads(post("chat/completions", user(" What is a cat? ", tools=[SEARCH])).content)
+    [call] = answer["choices"][0]["message"]["tool_calls"]
+    assert call["function"]["name"] == "file_search"
+    assert json.loads(call["function"]["arguments"]) == {"queries": ["What is a cat?"]}
+
+    passages = "Found.\n\n【1:0†cats.md】 (line 3)\nA cat is\nan animal.\n\n【1:1†b】\n" + "long " * 100
+    said = {"role": "assistant", "content": "", "tool_calls": [call]}
+    result = {"role": "tool", "tool_call_id": call["id"], "content": passages}
+    text = json.loads(post("chat/completions", user("What is a cat?", said, result, tools=[SEARCH])).content)
+    told = text["choices"][0]["message"]["content"]
+    assert "- A cat is an animal.【1:0†cats.md】\n- long long" in told
+    assert told.endswith("…【1:1†b】")
+
+    nothing = {**result, "content": "Nothing was found."}
+    text = json.loads(post("chat/completions", user("What is a cat?", said, nothing, tools=[SEARCH])).content)
+    assert "Nothing was found." in text["choices"][0]["message"]["content"]
+
+
+@pytest.mark.parametrize("text", ["call:get_weather {}", "echo:request", "  ", "fail:500"])
+def test_a_message_that_says_what_to_do_is_not_searched_for(text: str) -> None:
+    answer = json.loads(post("chat/completions", user(text, tools=[SEARCH, WEATHER])).content)
+    calls = answer.get("choices", [{"message": {}}])[0]["message"].get("tool_calls", [])
+    assert "file_search" not in [call["function"]["name"] for call in calls]
