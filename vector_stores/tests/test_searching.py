@@ -151,11 +151,33 @@ def test_the_order_and_scores_are_those_of_bm25(shelf: Shelf) -> None:
     assert file.chunk_count == 60
 
 
-def test_what_a_frequent_word_would_add_is_not_fetched(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bm25, "ENOUGH_CANDIDATES", 3)
+@pytest.mark.parametrize(("enough", "found"), [(3, {"rare.txt"}), (4, {"rare.txt", "noise.txt"})])
+def test_passages_with_frequent_words_only_are_fetched_where_there_are_too_few_others(
+    enough: int, found: set[str], shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bm25, "MAX_CANDIDATES", 8)
+    monkeypatch.setattr(bm25, "MIN_CANDIDATES", enough)
     shelf.put("noise.txt", *[f"frequent {number}" for number in range(30)])
     shelf.put("rare.txt", *[f"rare frequent words {number}" for number in range(3)])
-    assert {hit.filename for hit in search([shelf.store], ["rare frequent"], limit=10)} == {"rare.txt"}
+    hits = search([shelf.store], ["rare frequent"], limit=10)
+    assert {hit.filename for hit in hits} == found
+    assert [hit.filename for hit in hits[:3]] == ["rare.txt"] * 3
+
+
+def test_in_a_large_store_frequent_words_are_estimated_and_rare_ones_counted(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(30):
+        shelf.put(f"{number}.txt", f"everywhere number{number}", "everywhere" if number % 2 else "sometimes", "rest")
+    scope = bm25.Scope((shelf.store.pk,), 90)
+    exact = bm25._counts(["everywhere", "number7", "unknown"], scope)
+    assert exact == {"everywhere": 45, "number7": 1}
+    monkeypatch.setattr(bm25, "LARGE", 10)
+    estimated = bm25._counts(["everywhere", "number7", "unknown"], scope)
+    assert estimated.keys() == exact.keys()
+    assert estimated["number7"] == 1
+    assert 20 < estimated["everywhere"] < 70
+    assert search([shelf.store], ["everywhere number7"], limit=3)[0].text == "everywhere number7"
 
 
 # --- By meaning ------------------------------------------------------------------------------------------------------
