@@ -160,7 +160,8 @@ class Chunk(TenantModel):
     class Meta(TenantModel.Meta):
         indexes = [
             models.Index(fields=["vector_store_id", "store_file_id"], name="chunks_of_store"),
-            GinIndex(fields=["tokens"], name="words_of_chunks"),
+            # A long list of what is still to be sorted in would be read by every search.
+            GinIndex(fields=["tokens"], name="words_of_chunks", gin_pending_list_limit=64),
         ]
         constraints = [models.UniqueConstraint(fields=["store_file_id", "position"], name="one_chunk_per_position")]
 

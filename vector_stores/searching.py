@@ -7,12 +7,11 @@ words. The number of statements depends on how many stores and queries there are
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from importlib import import_module
 from typing import Any
 
 from django.db.models import Q, Sum
 
-from vector_stores import bm25, embedding, reranking, vectors
+from vector_stores import bm25, embedding, r2r, reranking, vectors
 from vector_stores.bm25 import Scope, WordHit
 from vector_stores.embedding import Embedder, EmbeddingFailed
 from vector_stores.filters import matching
@@ -198,7 +197,6 @@ def _cosines(
 
 def _search_r2r(stores: Sequence[VectorStore], scope: Scope, query: str, *, narrowed: bool) -> list[Candidate]:
     """R2R's ranking; while it does not answer, that of the words that are kept here."""
-    r2r = import_module("vector_stores.r2r")
     allowed = list(scope.store_file_ids or ()) if narrowed else None
     try:
         found = r2r.search(list(stores), allowed, query, DEPTH)

@@ -213,7 +213,9 @@ class Migration(migrations.Migration):
                 "base_manager_name": "rows",
                 "indexes": [
                     models.Index(fields=["vector_store_id", "store_file_id"], name="chunks_of_store"),
-                    django.contrib.postgres.indexes.GinIndex(fields=["tokens"], name="words_of_chunks"),
+                    django.contrib.postgres.indexes.GinIndex(
+                        fields=["tokens"], gin_pending_list_limit=64, name="words_of_chunks"
+                    ),
                 ],
                 "constraints": [
                     models.UniqueConstraint(fields=("store_file_id", "position"), name="one_chunk_per_position")

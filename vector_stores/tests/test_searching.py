@@ -3,9 +3,7 @@
 import logging
 import math
 import random
-import sys
 from collections.abc import Iterator
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -15,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 from assistant_site.demo.embedding import embed
 from assistant_site.tests.callers import new_tenant
 from tenants.models import Tenant
-from vector_stores import bm25, vectors
+from vector_stores import bm25, r2r, vectors
 from vector_stores.models import Engine, Removal, StoreFileStatus, VectorStore
 from vector_stores.searching import Hit, Weights, ranking_of, search
 from vector_stores.tests.embedding_server import EmbeddingServer, answer
@@ -486,16 +484,7 @@ def test_a_reranker_that_is_slow_or_gone_changes_nothing(
 # --- R2R -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def r2r(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The package's interface, with answers of our own."""
-    module = ModuleType("vector_stores.r2r")
-    module.R2RFailed = type("R2RFailed", (Exception,), {})  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "vector_stores.r2r", module)
-    return module
-
-
-def test_a_store_of_r2r_is_searched_there(tenant: Tenant, shelf: Shelf, r2r: ModuleType) -> None:
+def test_a_store_of_r2r_is_searched_there(tenant: Tenant, shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
     away = Shelf(tenant, engine=Engine.R2R)
     file = away.put("away.txt", "first passage", "second passage about apples", attributes={"a": 1})
     shelf.put("here.txt", "apples are here")
@@ -505,7 +494,7 @@ def test_a_store_of_r2r_is_searched_there(tenant: Tenant, shelf: Shelf, r2r: Mod
         asked.append(([store.pk for store in stores], ids, query, limit))
         return [(file.pk, 1, 1.3), (file.pk, 99, 0.9), ("vsf_other", 0, 0.8), (file.pk, 0, 0.4)]
 
-    r2r.search = found  # type: ignore[attr-defined]
+    monkeypatch.setattr(r2r, "search", found)
     hits = search([away.store], ["apples"], limit=5)
     assert [(hit.text, hit.score) for hit in hits] == [("second passage about apples", 1.0), ("first passage", 0.4)]
     assert asked == [([away.store.pk], None, "apples", 50)]
@@ -515,14 +504,14 @@ def test_a_store_of_r2r_is_searched_there(tenant: Tenant, shelf: Shelf, r2r: Mod
 
 
 def test_while_r2r_is_down_the_words_kept_here_are_searched(
-    tenant: Tenant, r2r: ModuleType, caplog: pytest.LogCaptureFixture
+    tenant: Tenant, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     away = Shelf(tenant, engine=Engine.R2R)
     away.put("away.txt", "first passage", "second passage about apples")
 
     def down(*arguments: object) -> list[tuple[str, int, float]]:
-        raise r2r.R2RFailed("R2R does not answer.")
+        raise r2r.R2RFailed("R2R does not answer.", transient=True)
 
-    r2r.search = down  # type: ignore[attr-defined]
+    monkeypatch.setattr(r2r, "search", down)
     assert find(away, "apples") == ["second passage about apples"]
     assert "R2R does not answer." in caplog.text
