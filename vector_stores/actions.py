@@ -18,7 +18,7 @@ from assistant_site.wire.chunking import Chunking
 from assistant_site.wire.errors import InvalidRequest, NotFound
 from files.models import File
 from tenants.models import Tenant, TenantQuerySet
-from vector_stores import counts
+from vector_stores import counts, embedding_jobs
 from vector_stores.models import (
     Chunk,
     Engine,
@@ -130,6 +130,7 @@ def stores_for_run(tenant: Tenant, store_ids: Iterable[str]) -> list[str]:
         if store_id in found and counts.is_expired(found[store_id]):
             raise InvalidRequest(f"Vector store {store_id} is expired.")
     touch(found.values())
+    embedding_jobs.notice(found.values())
     return [store_id for store_id in wanted if store_id in found]
 
 

@@ -86,6 +86,23 @@ class StoreFileAdmin(LookedAt):
     list_filter = ["status"]
     search_fields = ["id", "file__id", "file__filename", "vector_store__id", "tenant__name"]
     actions = ["ingest_again"]
+    # Named, because the choices of a form would be other tenants' rows.
+    fields = readonly_fields = [
+        "file",
+        "vector_store",
+        "tenant",
+        "status",
+        "reason",
+        "attributes",
+        "usage_bytes",
+        "chunk_count",
+        "max_chunk_size_tokens",
+        "chunk_overlap_tokens",
+        "created_at",
+        "queued_at",
+        "lease_until",
+        "attempt",
+    ]
     list_per_page = 50
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[StoreFile]:

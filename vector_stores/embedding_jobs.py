@@ -50,13 +50,23 @@ def ask_for(store_ids: Iterable[str]) -> int:
     return local.update(embedding_due_at=Now())
 
 
+def wanted_model_of(store: VectorStore) -> str:
+    """The name of the model that is to embed the store; empty if there is none, or it cannot be told."""
+    try:
+        wanted = embedding.wanted_model(store.tenant_id)
+    except EmbeddingFailed as failure:
+        logger.warning("It is not known by which model %s is to be embedded: %s", store.pk, failure)
+        return ""
+    return wanted.model if wanted else ""
+
+
 def notice(stores: Iterable[VectorStore]) -> None:
     """For who searches: a store whose model is no longer the wanted one is embedded anew in the background."""
     for store in stores:
         if store.engine != Engine.LOCAL or store.embedding_due_at is not None:
             continue
-        wanted = embedding.wanted_model(store.tenant_id)
-        if wanted is None or wanted.model == store.embedding_model:
+        wanted = wanted_model_of(store)
+        if wanted in ("", store.embedding_model):
             continue
         if store.embedding_model or _chunks(store).exists():
             _stores().filter(pk=store.pk, embedding_due_at=None).update(embedding_due_at=Now())
@@ -71,8 +81,7 @@ def after_ingestion(store_id: str, generation: int, model: str, problem: str) ->
         _stores().filter(pk=store_id).update(embedding_problem=problem[:500])
         _stores().filter(pk=store_id, embedding_due_at=None).update(embedding_due_at=Now() + AFTER_FAILURE)
         return
-    wanted = embedding.wanted_model(store.tenant_id)
-    changed = wanted is not None and store.embedding_model not in ("", wanted.model)
+    changed = store.embedding_model and wanted_model_of(store) not in ("", store.embedding_model)
     if changed or (model and (store.generation, store.embedding_model) != (generation, model)):
         ask_for([store_id])
 

@@ -185,15 +185,15 @@ def _parsed_by_r2r(held: Held) -> tuple[Document, list[Passage]]:
 
 def embedded(held: Held, passages: list[Passage]) -> Vectors:
     """The passages' vectors by the store's model; the first ones of a store choose it."""
-    wanted = embedding.wanted_model(held.row.tenant_id)
     store = VectorStore.objects.across_tenants().get(pk=held.row.vector_store_id)
     made = Vectors(model=store.embedding_model, generation=store.generation)
     if not passages:
         return made
-    if wanted is None:
-        made.problem = "No embedding model is configured." if store.embedding_model else ""
-        return made
     try:
+        wanted = embedding.wanted_model(store.tenant_id)
+        if wanted is None:
+            made.problem = "No embedding model is configured." if store.embedding_model else ""
+            return made
         # Until a new model has embedded the whole store, the present one is asked.
         embedder = embedding.embedder_of(store.tenant_id, store.embedding_model) or wanted
         made.rows = _vectors_of(held, embedder, passages)
@@ -204,9 +204,10 @@ def embedded(held: Held, passages: list[Passage]) -> Vectors:
     made.dimension = len(made.rows[0])
     if not store.embedding_model:
         store = _choose_model(store, wanted.model, made.dimension)
-    asked = made.model or wanted.model
-    if (store.embedding_model, store.embedding_dimension) != (asked, made.dimension):
-        return Vectors(problem=f"{asked} gave vectors of {made.dimension} dimensions, and the store has others.")
+    if (store.embedding_model, store.embedding_dimension) != (embedder.model, made.dimension):
+        return Vectors(
+            problem=f"{embedder.model} gave vectors of {made.dimension} dimensions, and the store has others."
+        )
     made.model = store.embedding_model
     return made
 

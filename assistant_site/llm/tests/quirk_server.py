@@ -26,7 +26,7 @@ class Request:
     method: str
     path: str
     headers: dict[str, str]  # names in lower case
-    body: Any  # Any: decoded JSON; None without a body
+    body: Any  # Any: decoded JSON; the bytes of a form; None without a body
 
 
 @dataclass(frozen=True)
@@ -191,4 +191,5 @@ async def _read(reader: asyncio.StreamReader) -> Request | None:
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
     raw = await reader.readexactly(int(headers.get("content-length", 0)))
     method, path, _ = first.split(" ")
-    return Request(method, path, headers, json.loads(raw) if raw else None)
+    is_form = headers.get("content-type", "").startswith("multipart/")
+    return Request(method, path, headers, raw if is_form else json.loads(raw) if raw else None)
