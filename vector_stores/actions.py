@@ -112,12 +112,16 @@ def delete_store(*, tenant: Tenant, store_id: str) -> None:
 
 
 def touch(stores: Iterable[VectorStore]) -> None:
-    """Notes that these stores are used, to the minute: a busy store's row need not be written for each search."""
+    """Notes that these stores are used, to the minute: a busy store's row need not be written for each search.
+
+    One that is locked at the moment is left out: whoever locks it uses it, and nobody has to wait for two stores.
+    """
     ids = [store.pk for store in stores]
-    recent = Now() - TOUCHED_EVERY
-    VectorStore.objects.across_tenants().filter(pk__in=ids, last_active_at__lt=recent).exclude(
-        counts.has_expired()
-    ).update(last_active_at=Now())
+    rows = VectorStore.objects.across_tenants().filter(pk__in=ids)
+    with transaction.atomic():
+        resting = rows.filter(last_active_at__lt=Now() - TOUCHED_EVERY).exclude(counts.has_expired())
+        free = list(resting.select_for_update(skip_locked=True, no_key=True).values_list("pk", flat=True))
+        rows.filter(pk__in=free).update(last_active_at=Now())
 
 
 def stores_for_run(tenant: Tenant, store_ids: Iterable[str]) -> list[str]:
@@ -150,9 +154,7 @@ def not_in_store(file_id: str, store_id: str) -> NotFound:
 
 def fetch_file(tenant: Tenant, store_id: str, file_id: str) -> StoreFile:
     """The file of the store; the documented 404 for either."""
-    row: StoreFile | None = None
-    if "\x00" not in file_id:
-        row = StoreFile.objects.of(tenant).filter(vector_store_id=store_id, file_id=file_id).first()
+    row: StoreFile | None = StoreFile.objects.of(tenant).filter(vector_store_id=store_id, file_id=file_id).first()
     if row is not None:
         return row
     VectorStore.objects.of(tenant).only("pk").fetch(store_id)

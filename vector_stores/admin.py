@@ -87,7 +87,7 @@ class StoreFileAdmin(LookedAt):
     search_fields = ["id", "file__id", "file__filename", "vector_store__id", "tenant__name"]
     actions = ["ingest_again"]
     # Named, because the choices of a form would be other tenants' rows.
-    fields = readonly_fields = [
+    fields = readonly_fields = (
         "file",
         "vector_store",
         "tenant",
@@ -102,7 +102,7 @@ class StoreFileAdmin(LookedAt):
         "queued_at",
         "lease_until",
         "attempt",
-    ]
+    )
     list_per_page = 50
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[StoreFile]:

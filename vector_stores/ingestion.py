@@ -13,7 +13,7 @@ from functools import partial
 from typing import Literal, cast
 
 from django.conf import settings
-from django.db import DatabaseError, InterfaceError, connection, transaction
+from django.db import InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
 from assistant_site.llm.tokens import estimate_text
@@ -23,7 +23,7 @@ from vector_stores.chunking import Passage, chunks_of
 from vector_stores.claims import Held, LostClaim
 from vector_stores.embedding import Embedder, EmbeddingFailed
 from vector_stores.extraction import CannotExtract, Document, Options, extract
-from vector_stores.models import Chunk, Engine, ParsedText, StoreFile, StoreFileStatus, VectorStore
+from vector_stores.models import Chunk, Engine, ParsedText, Removal, StoreFile, StoreFileStatus, VectorStore
 from vector_stores.vectors import VectorRow
 from vector_stores.words import tsvector_of
 
@@ -64,6 +64,7 @@ def ingest(held: Held) -> None:
         _carry(held)
     except LostClaim:
         logger.info("%s in %s is somebody else's, cancelled or gone.", row.file_id, row.vector_store_id)
+        _forget_in_r2r(row)
     except CannotExtract as refused:
         _end(held, refused.code, refused.message)
     except storage.BlobMissing:
@@ -71,7 +72,7 @@ def ingest(held: Held) -> None:
         _end(held, "server_error", "The content of the file is missing from the server's storage.")
     except TryLater as problem:
         _wait(held, problem)
-    except (DatabaseError, InterfaceError):
+    except (OperationalError, InterfaceError):
         raise  # nothing can be written: the lease runs out, and a worker takes the file up again
     except Exception:
         logger.exception("%s could not be ingested (attempt %s).", row.file_id, row.attempt)
@@ -163,6 +164,16 @@ def _hand_to_r2r(held: Held, passages: list[Passage]) -> None:
 
     with _asking_r2r(held.row):
         r2r.put(held.row, held.row.file.filename, passages, meanwhile=held.check)
+
+
+def _forget_in_r2r(row: StoreFile) -> None:
+    """R2R may have got a file whose removal it was asked for, and had answered, in the middle of that."""
+    if row.vector_store.engine != Engine.R2R:
+        return
+    wanted = {StoreFileStatus.IN_PROGRESS, StoreFileStatus.COMPLETED}
+    if not StoreFile.objects.across_tenants().filter(pk=row.pk, status__in=wanted).exists():
+        place = {"vector_store_id": row.vector_store_id, "store_file_id": row.pk}
+        Removal.objects.create(tenant_id=row.tenant_id, engine=Engine.R2R, **place)
 
 
 def _parsed_by_r2r(held: Held) -> tuple[Document, list[Passage]]:

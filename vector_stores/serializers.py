@@ -45,7 +45,7 @@ class UpdateVectorStoreRequestSerializer(RequestSerializer):
 
 
 class CreateVectorStoreRequestSerializer(UpdateVectorStoreRequestSerializer):
-    description = Text(most=512)
+    description = Text()
     file_ids = ListOf(Text(least=1, required=True), most=MAX_FILES_AT_CREATION, default=list)
     chunking_strategy = chunking_field()
 

@@ -67,8 +67,8 @@ ID_WORDS = {
     "run_id": "run",
     "step_id": "step",
     "upload_id": "upload",
-    "vector_store_id": "vs_",
-    "batch_id": "vsfb_",
+    "vector_store_id": "vs",
+    "batch_id": "vsfb",
 }
 
 

@@ -12,7 +12,7 @@ from files import storage
 from files.models import File
 from vector_stores import claims, ingestion
 from vector_stores.ingestion import ingest
-from vector_stores.models import Chunk, ParsedText, StoreFile, VectorStore
+from vector_stores.models import Chunk, ParsedText, Removal, StoreFile, VectorStore
 from vector_stores.tests.drain import ingest_all, row_of
 from vector_stores.tests.embedding_server import EmbeddingServer, answer
 
@@ -227,3 +227,17 @@ def test_a_file_waits_for_r2r_without_being_lost(alice: LocalCaller, settings: A
         "code": "server_error",
         "message": "The retrieval engine (R2R) could not be reached for a day.",
     }
+
+
+def test_a_file_that_was_taken_out_while_r2r_got_it_is_removed_there(alice: LocalCaller, settings: Any) -> None:
+    settings.R2R_BASE_URL = "http://127.0.0.1:9"
+    store = alice.store()
+    file = added(alice, store)
+    held = claims.claim_next()
+    assert held is not None
+    alice.delete(f"vector_stores/{store}/files/{file}")
+    Removal.objects.of(alice.tenant).delete()  # R2R has answered: there is no such document
+    held.lose()
+    ingest(held)
+    [removal] = Removal.objects.of(alice.tenant)
+    assert removal.store_file_id == held.row.pk

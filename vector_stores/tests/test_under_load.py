@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import psutil
 import pytest
 from django.db.models import Count
 
@@ -155,6 +156,27 @@ def test_a_worker_that_is_stopped_hands_its_files_back(mortals: Stack, lena: Liv
     mortals.restart("ingestion-2")
     assert rested(lena, store)["completed"] == 30
     assert set(StoreFile.objects.of(lena.tenant).values_list("attempt", flat=True)) == {0}
+    is_whole(lena, store)
+
+
+def test_a_file_whose_wake_up_was_lost_is_found(lena: LiveCaller) -> None:
+    store, [file] = lena.store(), uploaded(lena, 1)
+    StoreFile.objects.create(tenant=lena.tenant, vector_store_id=store, file_id=file)
+    assert rested(lena, store, 10)["completed"] == 1
+
+
+@pytest.mark.slow
+def test_a_cluster_whose_process_dies_ends_and_its_files_are_taken_up(mortals: Stack, lena: LiveCaller) -> None:
+    mortals.stop("ingestion-2")
+    store, files = lena.store(), uploaded(lena, 20)
+    cluster = psutil.Process(mortals.pid("ingestion-1"))
+    lena.post(f"vector_stores/{store}/file_batches", {"file_ids": files})
+    while not lena.get(f"vector_stores/{store}")["file_counts"]["completed"]:
+        time.sleep(0.05)
+    max(cluster.children(recursive=True), key=lambda process: process.num_threads()).kill()
+    cluster.wait(20)
+    mortals.restart("ingestion-1")
+    assert rested(lena, store)["completed"] == 20
     is_whole(lena, store)
 
 
