@@ -24,7 +24,7 @@ from assistant_site.wire.fields import (
     Union,
     UnixTime,
 )
-from vector_stores.filters import AttributeFilter
+from assistant_site.wire.filters import AttributeFilter
 
 MAX_FILES_AT_CREATION = 500
 MAX_FILES_OF_BATCH = 2000

@@ -18,6 +18,7 @@ from assistant_site.wire.fields import (
     Text,
     Union,
 )
+from assistant_site.wire.filters import AttributeFilter
 
 NAME_PATTERN = "^[a-zA-Z0-9_-]+$"
 RANKERS = ("auto", "default_2024_08_21")
@@ -53,7 +54,7 @@ class FileSearchOptionsSerializer(RequestSerializer):
     max_num_results = Integer(low=1, high=50)
     ranking_options = FileSearchRankingOptionsSerializer()
     hybrid_search = FreeObject()  # comes back from clients that echo what the hosted API answered
-    filters = FreeObject()
+    filters = AttributeFilter()
 
     def check_whole(self, checked: dict[str, Any]) -> dict[str, Any]:
         ranking = checked["ranking_options"] or {"ranker": "default_2024_08_21", "score_threshold": 0.0}

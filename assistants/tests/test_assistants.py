@@ -101,3 +101,22 @@ def test_texts_in_every_script_survive(alice: LocalCaller) -> None:
     id = alice.assistant(name=text, instructions=text, metadata={text: text})
     found = alice.get(f"assistants/{id}")
     assert (found["name"], found["instructions"], found["metadata"]) == (text, text, {text: text})
+
+
+def test_a_search_can_be_narrowed_and_weighted(alice: LocalCaller) -> None:
+    search = {
+        "type": "file_search",
+        "file_search": {
+            "ranking_options": {
+                "ranker": "default_2024_08_21",
+                "score_threshold": 0.1,
+                "hybrid_search": {"embedding_weight": 1.0, "text_weight": 2.5},
+            },
+            "filters": {"type": "and", "filters": [{"type": "eq", "key": "a", "value": 1}]},
+        },
+    }
+    made = alice.post("assistants", {"model": "m", "tools": [search]})
+    assert made["tools"] == [search]
+    search["file_search"] = {"filters": {"type": "like", "key": "a", "value": 1}}
+    refused = alice.post("assistants", {"model": "m", "tools": [search]})
+    assert (refused.status, refused.error["param"]) == (400, "tools[0].file_search.filters.type")

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from assistant_site.tests.callers import new_tenant
 from assistant_site.wire.errors import InvalidRequest
+from assistant_site.wire.filters import MAX_COMPARISONS, MAX_LEVELS, AttributeFilter
 from assistant_site.wire.grammar import Fault
-from vector_stores.filters import MAX_COMPARISONS, MAX_LEVELS, AttributeFilter, matching
+from vector_stores.filters import matching
 from vector_stores.models import StoreFile
 from vector_stores.tests.shelf import Shelf
 
