@@ -50,10 +50,11 @@ def test_a_providers_key_is_stored_encrypted_and_never_shown(operator: Client) -
     assert "secret" not in provider.encrypted_key
     assert "secret" not in operator.get(f"/admin/tenants/provider/{provider.pk}/change/").content.decode()
 
-    kept = {**form, "new_key": "", "name": "Other"}
+    kept = {**form, "new_key": "", "name": "Other", "embedding_model": "bge-m3"}
     operator.post(f"/admin/tenants/provider/{provider.pk}/change/", kept)
     provider.refresh_from_db()
     assert (provider.name, provider.api_key) == ("Other", "sk-very-secret")
+    assert provider.embedding_model == "bge-m3"
 
     wrong = operator.post("/admin/tenants/provider/add/", {**form, "base_url": "ollama:11434"})
     assert wrong.status_code == 200
