@@ -64,7 +64,7 @@ def tend_now() -> None:
 
 
 def before_bulk(store: VectorStore, additions: int) -> None:
-    """To be called before so many vectors are added at once."""
+    """To be called before so many vectors are added at once. What comes file by file is seen by `tend`."""
     if store.indexed_chunks and additions > store.indexed_chunks * MANY_ADDITIONS:
         _log.info("%s gets %s passages: its index is dropped and made anew when it rests.", store.pk, additions)
         _record(store, 0)
@@ -86,16 +86,23 @@ def existing() -> dict[str, bool]:
 
 
 def _drop_unwanted() -> None:
-    """Of stores that are gone or have shrunk, of former generations, and what a build that was cut short has left."""
+    """Of stores that are gone, have shrunk or grow fast, of former generations, and what a cut short build has left."""
     present = existing()
     wanted = set()
     for store in VectorStore.objects.across_tenants().filter(indexed_chunks__gt=0):
-        if present.get(index_name(store)) and _vectors(store) >= TOO_FEW:
+        if present.get(index_name(store)) and _vectors(store) >= TOO_FEW and not _grows_fast(store):
             wanted.add(index_name(store))
         else:
             _record(store, 0)
     for name in present.keys() - wanted:
         _drop(name)
+
+
+def _grows_fast(store: VectorStore) -> bool:
+    """Whether many files wait to be read into the store, measured by those that it has."""
+    files = StoreFile.objects.across_tenants().filter(vector_store=store)
+    waiting = files.filter(status=StoreFileStatus.IN_PROGRESS).count()
+    return waiting > MANY_ADDITIONS * files.filter(status=StoreFileStatus.COMPLETED).count()
 
 
 def _without_index() -> list[VectorStore]:

@@ -154,6 +154,18 @@ def test_an_index_goes_before_many_are_added_and_stays_for_few(large: Shelf) -> 
     assert large_stores.existing()
 
 
+def test_an_index_goes_while_many_files_wait_and_stays_for_few(large: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    large_stores.tend_now()
+    monkeypatch.setattr(large_stores, "MANY_ADDITIONS", 0.4)
+    large.put("1.txt", status=StoreFileStatus.IN_PROGRESS)
+    large_stores.tend_now()
+    assert place(large).is_indexed
+    large.put("2.txt", status=StoreFileStatus.IN_PROGRESS)
+    large_stores.tend_now()
+    assert not large_stores.existing()
+    assert not place(large).is_indexed
+
+
 def test_an_index_goes_when_its_store_has_shrunk(large: Shelf) -> None:
     large_stores.tend_now()
     with connection.cursor() as cursor:
