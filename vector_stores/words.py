@@ -1,7 +1,8 @@
 """Words of any language, for keyword search: how a text, or a query, is taken apart.
 
 PostgreSQL's own parsers make one word of a whole Chinese sentence. Here, scripts that are written without spaces become
-overlapping pairs of characters, everything else words. The same is done to passages and to queries, so the two meet.
+overlapping pairs of characters, everything else words, without the -s of English and Romance plurals. The same is done
+to passages and to queries, so the two meet.
 """
 
 import re
@@ -27,6 +28,23 @@ def _marks() -> str:
 
 
 _RUNS = re.compile(rf"([{_UNSPACED}]+)|([^\W_{_UNSPACED}]+(?:[{_marks()}]+[^\W_{_UNSPACED}]*)*)")
+
+
+_PLURAL_LETTERS = 4  # of the shortest word that may be a plural
+
+
+def singular(word: str) -> str:
+    """The word without the ending of a plural: Harman's S-stemmer (1991), which does no more than that.
+
+    "Boats" is found by "boat". What is no plural at all loses its s in passages and queries alike.
+    """
+    if len(word) < _PLURAL_LETTERS or not word.isascii() or word[-1] != "s":
+        return word
+    if word.endswith("ies") and not word.endswith(("eies", "aies")):
+        return word[:-3] + "y"
+    if word.endswith("es") and not word.endswith(("aes", "ees", "oes")):
+        return word[:-1]
+    return word if word.endswith(("us", "ss")) else word[:-1]
 
 
 def store_word(vector_store_id: str) -> str:
@@ -66,7 +84,7 @@ def _tokens(text: str, *, close: bool) -> Iterator[str]:
     for run in _RUNS.finditer(unicodedata.normalize("NFKC", text).lower()):
         unspaced, word = run.groups()
         if word:
-            yield word[:MAX_WORD]
+            yield singular(word[:MAX_WORD])
             continue
         for at in range(len(unspaced) - 1):
             yield unspaced[at : at + 2]

@@ -21,6 +21,8 @@ from vector_stores.words import MAX_POSITIONS, is_single, tokens_of, tsvector_of
         ("Straße naïve Ωmega", ["straße", "naïve", "ωmega"]),
         ("ﾈｺ ＡＢＣ ﬁn", ["ネコ", "abc", "fin"]),  # half and full width, ligatures
         ("GPT-4在2024年", ["gpt", "4", "在", "2024", "年"]),
+        ("Boats, cities; horses. Class bus gas as IS", ["boat", "city", "horse", "class", "bus", "gas", "as", "is"]),
+        ("trees and shoes", ["tree", "and", "shoe"]),
         ("猫", ["猫"]),
         ("x" * 100, ["x" * 60]),
         ("😀 👩‍👩‍👧 ❤️", []),
