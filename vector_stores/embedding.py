@@ -27,8 +27,8 @@ from django.conf import settings
 
 from assistant_site.llm.chat import Endpoint
 from assistant_site.llm.errors import NOT_COMPATIBLE, ProviderError, error_in, judge, without_secrets
+from assistant_site.llm.headers import retry_after
 from assistant_site.llm.tokens import estimate_text
-from assistant_site.llm.transport import retry_after
 from tenants import providers
 from tenants.encryption import Undecryptable
 from vector_stores import vectors

@@ -6,6 +6,7 @@ of workers that died.
 """
 
 import contextlib
+import gc
 import logging
 import os
 import random
@@ -21,7 +22,6 @@ from django.db import DatabaseError, InterfaceError, close_old_connections
 
 from assistant_site import valkey
 from assistant_site.db.errors import first_line
-from assistant_site.tuning import settle
 from vector_stores import claims, ticker
 from vector_stores.claims import Held
 from vector_stores.ingestion import ingest
@@ -137,9 +137,9 @@ def of_this_process() -> Worker:
     global _worker
     with _lock:
         if _worker is None:
+            gc.freeze()  # what was loaded before the fork stays shared with the other processes of the cluster
             _worker = Worker()
             _worker.start()
-            settle()
             # Processes of django-q2 end without `atexit`, but with multiprocessing's finalizers.
             util.Finalize(None, partial(Worker.drain, _worker), exitpriority=100)
         return _worker

@@ -43,10 +43,11 @@ from assistant_site.llm.errors import (
     judge,
     without_secrets,
 )
+from assistant_site.llm.headers import request_id_of, retry_after
 from assistant_site.llm.reading import AnswerBody, chunks_of
 from assistant_site.llm.sending import Habits, as_json, body_of, quirk_is_off, quirk_is_on, refused_features
 from assistant_site.llm.tokens import estimate_request
-from assistant_site.llm.transport import Refused, open_turn, request_id_of, retry_after
+from assistant_site.llm.transport import Refused, open_turn
 
 FIRST_PAUSE_SECONDS = 0.4
 MAX_PAUSE_SECONDS = 8.0

@@ -9,8 +9,9 @@ import httpx2
 import orjson
 
 from assistant_site.llm.errors import ENDED_EARLY, NOT_COMPATIBLE, UNREADABLE, TurnFailed
+from assistant_site.llm.headers import request_id_of
 from assistant_site.llm.sse import DONE, LineTooLong, PayloadReader
-from assistant_site.llm.transport import BROKEN, no_answer, request_id_of
+from assistant_site.llm.transport import BROKEN, no_answer
 
 MAX_WHOLE_BYTES = 16 * 1024 * 1024  # of an answer that is no stream
 MAX_STREAM_BYTES = 128 * 1024 * 1024

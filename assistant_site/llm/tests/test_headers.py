@@ -3,7 +3,7 @@ from email.utils import formatdate
 
 import pytest
 
-from assistant_site.llm.transport import retry_after
+from assistant_site.llm.headers import retry_after
 
 
 @pytest.mark.parametrize(
