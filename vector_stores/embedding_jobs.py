@@ -29,6 +29,7 @@ LEASE = timedelta(minutes=5)  # longer than one batch takes with a slow provider
 SLICE_SECONDS = 60.0  # then another store has its turn
 PAUSE_SECONDS = 0.05  # between two batches: others need the provider and the database too
 AFTER_FAILURE = timedelta(minutes=2)
+AFTER_REFUSAL = timedelta(hours=1)  # of a provider that has no such model; `reembed` does not wait
 AFTER_SWAP = timedelta(seconds=30)  # files whose ingestion began before the swap have ended by then, or come later
 
 
@@ -100,7 +101,7 @@ def tend() -> bool:
         job.work()
     except EmbeddingFailed as failure:
         logger.warning("Vector store %s cannot be embedded at the moment: %s", store.pk, failure)
-        job.end(due_in=AFTER_FAILURE, problem=str(failure))
+        job.end(due_in=AFTER_FAILURE if failure.transient else AFTER_REFUSAL, problem=str(failure))
     except LostLease:
         logger.info("Another worker embeds %s, or it is gone.", store.pk)
     return True

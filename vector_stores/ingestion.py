@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from assistant_site.llm.tokens import estimate_text
 from files import storage
-from vector_stores import claims, embedding, embedding_jobs, transcription, vectors, vision
+from vector_stores import claims, embedding, embedding_jobs, large_stores, transcription, vectors, vision
 from vector_stores.chunking import Passage, chunks_of
 from vector_stores.claims import Held, LostClaim
 from vector_stores.embedding import Embedder, EmbeddingFailed
@@ -118,6 +118,7 @@ def _carry(held: Held) -> None:
         else:
             made = embedded(held, passages)
     held.check()
+    make_room(row, made)
     write(held, document, passages, made)
     embedding_jobs.after_ingestion(row.vector_store_id, made.generation, made.model, made.problem)
 
@@ -242,6 +243,15 @@ def _choose_model(store: VectorStore, model: str, dimension: int) -> VectorStore
 
 
 # --- Writing ---------------------------------------------------------------------------------------------------------
+
+
+def make_room(row: StoreFile, made: Vectors) -> None:
+    """A large store's index is in the way of many more vectors: of this file, and as many of each that waits."""
+    if made.rows and row.vector_store.indexed_chunks:
+        waiting = StoreFile.objects.across_tenants().filter(
+            vector_store_id=row.vector_store_id, status=StoreFileStatus.IN_PROGRESS
+        )
+        large_stores.before_bulk(row.vector_store, len(made.rows) * waiting.count())
 
 
 def write(held: Held, document: Document, passages: list[Passage], made: Vectors) -> None:

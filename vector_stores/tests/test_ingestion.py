@@ -208,6 +208,23 @@ def test_a_model_of_other_dimensions_gives_no_vectors(alice: LocalCaller, embedd
     assert "256 dimensions" in row.embedding_problem
 
 
+def test_the_index_of_a_large_store_goes_before_many_more_come(
+    alice: LocalCaller, embedding_server: EmbeddingServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[int] = []
+    monkeypatch.setattr(ingestion.large_stores, "before_bulk", lambda store, additions: told.append(additions))
+    store = alice.store()
+    for _ in range(3):
+        added(alice, store)
+    ingest_all()
+    assert told == []
+    VectorStore.objects.of(alice.tenant).update(indexed_chunks=20_000)
+    for _ in range(3):
+        added(alice, store)
+    ingest_all()
+    assert told == [3, 2, 1]
+
+
 # --- R2R -------------------------------------------------------------------------------------------------------------
 
 
