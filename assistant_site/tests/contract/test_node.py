@@ -1,4 +1,4 @@
-"""The helpers of the official Node SDK through every state of a run: all agree with each other and with REST."""
+"""The helpers of the official Node SDK: through every state of a run, and with files and vector stores."""
 
 import json
 import os
@@ -93,3 +93,16 @@ def test_every_helper_goes_through_every_state(lena: LiveCaller, model: QuirkSer
     assert {journey["scenario"]: journey["status"] for journey in gone} == {
         name: scenario.status for name, scenario in scenarios.SCENARIOS.items()
     }
+
+
+def test_files_and_stores(lena: LiveCaller, node: Path) -> None:
+    done = subprocess.run(
+        ["node", "stores.mjs", lena.base_url, lena.token],
+        cwd=node,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env={"PATH": os.environ["PATH"]},
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
