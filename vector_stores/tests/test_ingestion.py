@@ -212,7 +212,7 @@ def test_the_index_of_a_large_store_goes_before_many_more_come(
     alice: LocalCaller, embedding_server: EmbeddingServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[int] = []
-    monkeypatch.setattr(ingestion.large_stores, "before_bulk", lambda store, additions: told.append(additions))
+    monkeypatch.setattr("vector_stores.large_stores.before_bulk", lambda store, additions: told.append(additions))
     store = alice.store()
     for _ in range(3):
         added(alice, store)
