@@ -33,8 +33,8 @@ MAX_TOKENS = 5_000_000
 EMBEDDED_AT_ONCE = 256
 BETWEEN_TEXTS = "\n\n"
 BYTES_PER_DIMENSION = 2  # vectors are kept in half precision
-# How long a file waits for an engine that is away, and how often it asks.
-ENGINE_PATIENCE = timedelta(hours=24)
+# How long a file waits for a storage or an engine that is away, and how often it asks.
+PATIENCE = timedelta(hours=24)
 LONGEST_PAUSE_SECONDS = 300.0
 
 
@@ -70,6 +70,8 @@ def ingest(held: Held) -> None:
     except storage.BlobMissing:
         logger.error("The bytes of %s are not in the storage.", row.file_id)
         _end(held, "server_error", "The content of the file is missing from the server's storage.")
+    except storage.StorageFailed:
+        _wait(held, TryLater("The server's storage of files could not be reached for a day."))
     except TryLater as problem:
         _wait(held, problem)
     except (OperationalError, InterfaceError):
@@ -89,7 +91,7 @@ def _end(held: Held, code: str, message: str) -> None:
 
 def _wait(held: Held, problem: TryLater) -> None:
     waited = timezone.now() - held.row.created_at
-    if waited > ENGINE_PATIENCE:
+    if waited > PATIENCE:
         _end(held, "server_error", problem.message)
         return
     pause = min(5.0 + waited.total_seconds() / 4, LONGEST_PAUSE_SECONDS)

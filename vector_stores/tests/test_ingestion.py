@@ -135,6 +135,22 @@ def test_a_file_whose_bytes_are_gone(alice: LocalCaller) -> None:
     }
 
 
+def test_a_storage_that_is_away_fails_no_file(alice: LocalCaller, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(file: File) -> Any:
+        raise storage.StorageFailed
+
+    store = alice.store()
+    file = added(alice, store)
+    with monkeypatch.context() as meanwhile:
+        meanwhile.setattr(storage, "local_copy", away)
+        for _ in range(claims.ATTEMPTS + 1):
+            assert ingest_all() == [file]
+            StoreFile.objects.of(alice.tenant).update(queued_at=timezone.now())
+    assert row_of(store, file).status == "in_progress"
+    ingest_all()
+    assert row_of(store, file).status == "completed"
+
+
 def test_a_file_with_too_many_tokens(alice: LocalCaller, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ingestion, "MAX_TOKENS", 100)
     store = alice.store()
