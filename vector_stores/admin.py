@@ -5,8 +5,11 @@ from django.http import HttpRequest
 
 from vector_stores import actions as store_actions
 from vector_stores import counts, embedding_jobs
-from vector_stores.models import StoreFile, StoreFileStatus, VectorStore
+from vector_stores.admin_r2r import RetrievalServerAdmin
+from vector_stores.models import RetrievalServer, StoreFile, StoreFileStatus, VectorStore
 from vector_stores.searching import ranking_of
+
+admin.site.register(RetrievalServer, RetrievalServerAdmin)
 
 
 class LookedAt(admin.ModelAdmin):  # type: ignore[type-arg]

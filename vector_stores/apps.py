@@ -17,6 +17,7 @@ def start_worker(**signal: Any) -> None:
 
 class VectorStoresConfig(AppConfig):
     name = "vector_stores"
+    verbose_name = "Vector stores"
 
     def ready(self) -> None:
         from django_q.signals import post_spawn

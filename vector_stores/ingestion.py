@@ -156,7 +156,7 @@ def _asking_r2r(row: StoreFile) -> Iterator[None]:
     try:
         yield
     except r2r.R2RFailed as failure:
-        logger.warning("R2R did not take %s: %s", row.file_id, failure)
+        logger.warning("R2R did not take %s: %s %s", row.file_id, failure, failure.detail)
         if failure.transient:
             raise TryLater("The retrieval engine (R2R) could not be reached for a day.") from None
         raise CannotExtract("server_error", "The retrieval engine (R2R) refused the file.") from None

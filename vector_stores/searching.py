@@ -201,7 +201,7 @@ def _search_r2r(stores: Sequence[VectorStore], scope: Scope, query: str, *, narr
     try:
         found = r2r.search(list(stores), allowed, query, DEPTH)
     except r2r.R2RFailed as failure:
-        _log.warning("R2R did not search; the words kept here did. %s", failure)
+        _log.warning("R2R did not search; the words kept here did. %s %s", failure, failure.detail)
         return fused(bm25.best(query, scope, DEPTH), [], Weights(), set(), {})
     chunks = Chunk.objects.across_tenants().filter(store_file_id__in={file for file, _, _ in found})
     chunks = chunks.filter(position__in={position for _, position, _ in found})
