@@ -242,7 +242,7 @@ class Execution:
             await self.whole(self.open_calls(turn))
         if turn.calls:
             self.answer_flaws(turn, index - 1)  # before the next one begins: clients take it for done then
-        call = Call(name, opening_of(id, name, turn.offered.get(name)), served_by(turn.offered.get(name)))
+        call = Call.begun(id, name, turn.offered.get(name))
         turn.calls.append(call)
         kind = call.entry["type"]
         opening = {"index": index, **call.entry, kind: dict(call.entry[kind])}
@@ -427,15 +427,3 @@ class Execution:
             if not task.cancelled() and (error := task.exception()) is not None:
                 logger.debug("%s: %r while it was stopped", self.run_id, error)
             raise
-
-
-def served_by(tool: Offered | None) -> Offered | None:
-    return tool if tool is not None and tool.server_tool is not None else None
-
-
-def opening_of(id: str, name: str, tool: Offered | None) -> dict[str, Any]:
-    """A call as it stands in the step when it begins."""
-    if served := served_by(tool):
-        assert served.server_tool is not None
-        return {"id": id, "type": served.server_tool.type, **served.opening()}
-    return {"id": id, "type": "function", "function": {"name": name, "arguments": "", "output": None}}

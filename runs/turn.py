@@ -26,9 +26,12 @@ class Call:
     output: str | None = None
     sources: tuple[Source, ...] = field(default=())
 
-    @property
-    def id(self) -> str:
-        return str(self.entry["id"])
+    @classmethod
+    def begun(cls, id: str, name: str, offered: Offered | None) -> "Call":
+        """A call that has just begun; `offered` is the tool of this name, if there is one."""
+        if offered is not None and offered.server_tool is not None:
+            return cls(name, {"id": id, "type": offered.server_tool.type, **offered.opening()}, offered)
+        return cls(name, {"id": id, "type": "function", "function": {"name": name, "arguments": "", "output": None}})
 
     def add_arguments(self, text: str) -> None:
         self.arguments += text
