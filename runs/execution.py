@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from django.conf import settings
@@ -21,8 +20,6 @@ from assistant_site.llm import client
 from assistant_site.llm.arguments import flaw_in
 from assistant_site.llm.chat import (
     ChatEvent,
-    ChatRequest,
-    Endpoint,
     ModelFailed,
     RefusalDelta,
     TextDelta,
@@ -31,30 +28,18 @@ from assistant_site.llm.chat import (
     TurnFinished,
     Usage,
 )
-from runs import context, flaws, holding, images, serving
+from runs import flaws, holding, images, serving
 from runs.events import Appender, RunLog, Telling, message_delta, step_delta
 from runs.holding import LostClaim
 from runs.models import Run, RunStep
+from runs.preparing import Prepared, prepare
 from runs.turn import Call, Turn, carry_json, storable, usage_json
-from tenants import providers
-from tenants.encryption import Undecryptable
-from tools.citations import Citations, Cited, Place, Source
-from tools.registry import Offered, offered
+from tools.citations import Citations, Cited
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 SORRY = {"code": "server_error", "message": "Sorry, something went wrong."}
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """What a model turn needs: whom to ask for what, the tools behind the request, and what the answer may cite."""
-
-    endpoint: Endpoint
-    request: ChatRequest
-    offered: list[Offered]
-    sources: dict[Place, Source]
 
 
 Claimed = tuple[Run, Telling, Prepared | None]
@@ -139,7 +124,7 @@ class Execution:
         prepared = None
         # A failure is met again, and told, when the turn prepares for itself: the claim stands.
         with contextlib.suppress(Exception):
-            prepared = self.prepare(run)
+            prepared = prepare(run)
         return run, told, prepared
 
     async def take_a_turn(self) -> bool:
@@ -153,7 +138,7 @@ class Execution:
         if await self.out_of_tokens(run.turns):  # the turn before these outputs took the last ones
             return False
         if self._prepared is None:
-            self._prepared = await self.database.run(self.prepare, run)
+            self._prepared = await self.database.run(prepare, run)
         prepared, self._prepared = self._prepared, None
         request = await images.shown(prepared.endpoint, prepared.request)
         turn = self._turn = Turn(run.turns + 1, prepared.offered)
@@ -165,23 +150,6 @@ class Execution:
         again = await self.conclude(turn)
         self._turn = None
         return again
-
-    @staticmethod
-    def prepare(run: Run) -> Prepared:
-        """Everything the turn needs from the database, in one visit."""
-        tools = offered(run.tools)
-        request = ChatRequest(
-            model=run.model,
-            messages=context.build(run, tools),
-            tools=[tool.chat for tool in tools],
-            options=context.options_of(run, tools),
-        )
-        sources = serving.sources_of(run) if serving.gives_sources(tools) else {}
-        try:
-            return Prepared(providers.endpoint_for(run.tenant_id), request, tools, sources)
-        except Undecryptable as error:
-            logger.error("%s: %s", run.pk, error)
-            raise ModelFailed("server_error", "The credential of the model provider cannot be read.") from None
 
     # --- What the model says ----------------------------------------------------------------------------------------
 
