@@ -86,7 +86,7 @@ def nearest(
 ) -> list[VectorHit]:
     """The passages nearest to the vector (a `literal` of the place's dimension), nearest first. One statement.
 
-    Of an indexed place nearly all of them: one in a hundred may be missed.
+    Of an indexed place nearly all of them: 92 to 99 of 100 were measured.
     """
     wheres, values = _conditions(place, store_file_ids, removed_ids)
     left, right = ("vector", "halfvec")
