@@ -20,6 +20,8 @@ import pytest
 from assistant_site.embedded.process import alive
 from assistant_site.tests.stack import free_port
 
+pytestmark = pytest.mark.slow
+
 PROJECT = Path(__file__).resolve().parents[2]
 START_SECONDS = 40
 GONE_SECONDS = 15

@@ -19,7 +19,7 @@ from runs.recovery import LOST_AFTER_SECONDS
 from runs.tests.folding import Folded
 from runs.tests.test_endings import Background, run_of
 
-pytestmark = pytest.mark.timeout(90)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
 HALF_THEN_SILENCE = Answer((*streaming(delta(role="assistant", content="Half"), done=False).pieces, HANG))
 
 
@@ -117,7 +117,6 @@ def test_a_run_survives_the_loss_of_the_database(wired: Wired, wanda: LiveCaller
     assert [step["status"] for step in wanda.steps(thread, run)] == ["failed", "completed"]
 
 
-@pytest.mark.slow
 def test_without_valkey_runs_are_slower_but_whole(wired: Wired, wanda: LiveCaller) -> None:
     thread = wanda.thread("Hello")
     assistant = wanda.assistant()

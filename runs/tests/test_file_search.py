@@ -34,7 +34,8 @@ def search_for(*queries: str) -> tuple[str, str]:
 def test_the_events_of_a_search(lena: LiveCaller) -> None:
     store = store_of(lena, cats="Cats sleep all day. 🐈", dogs="Dogs bark at each postman every morning.")
     with QuirkServer(
-        called(search_for("cats that sleep, and dogs")), said("So 🐈 sl", "eep【1:", "0†cats.txt】 and bark【1:1†x】.【7:7†y】")
+        called(search_for("cats that sleep, and dogs")),
+        said("So 🐈 sl", "eep【1:", "0†cats.txt】 and bark【1:1†x】.【7:7†y】"),
     ) as provider:
         lena.provided_by(provider.base_url)
         thread = lena.thread("What do cats do?")

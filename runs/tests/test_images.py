@@ -8,6 +8,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -224,6 +225,7 @@ def test_an_address_is_fetched_where_the_provider_cannot(lena: LiveCaller) -> No
     ]
 
 
+@pytest.mark.slow
 def test_what_cannot_be_fetched_is_said(lena: LiveCaller) -> None:
     with (
         QuirkServer(Answer(status=404, framing="length")) as missing,

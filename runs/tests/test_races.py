@@ -12,6 +12,8 @@ from runs.models import Run, RunStep
 from runs.tests.folding import Folded
 from threads.models import Message, Thread
 
+pytestmark = pytest.mark.slow
+
 FUNCTION = {"type": "function", "function": {"name": "f"}}
 
 

@@ -15,6 +15,8 @@ from vector_stores import large_stores, vectors
 from vector_stores.models import StoreFile, StoreFileStatus, VectorStore
 from vector_stores.tests.shelf import Shelf
 
+pytestmark = pytest.mark.slow
+
 DIMENSION = 24
 
 

@@ -13,7 +13,7 @@ from assistant_site.tests.callers import LiveCaller
 from assistant_site.tests.stack import Stack
 from vector_stores.models import Chunk, ParsedText, StoreFile
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
 
 @pytest.fixture
@@ -128,7 +128,6 @@ def test_deletions_in_the_middle_of_ingestion_leave_nothing(lena: LiveCaller) ->
         time.sleep(0.1)
 
 
-@pytest.mark.slow
 def test_a_worker_killed_in_mid_batch(mortals: Stack, lena: LiveCaller) -> None:
     """Twice, with the other going on; then both, and one comes back."""
     store, files = lena.store(), uploaded(lena, 60)
@@ -148,7 +147,6 @@ def test_a_worker_killed_in_mid_batch(mortals: Stack, lena: LiveCaller) -> None:
     is_whole(lena, store)
 
 
-@pytest.mark.slow
 def test_a_worker_that_is_stopped_hands_its_files_back(mortals: Stack, lena: LiveCaller) -> None:
     store, files = lena.store(), uploaded(lena, 30)
     lena.post(f"vector_stores/{store}/file_batches", {"file_ids": files})
@@ -165,7 +163,6 @@ def test_a_file_whose_wake_up_was_lost_is_found(lena: LiveCaller) -> None:
     assert rested(lena, store, 10)["completed"] == 1
 
 
-@pytest.mark.slow
 def test_a_cluster_whose_process_dies_ends_and_its_files_are_taken_up(mortals: Stack, lena: LiveCaller) -> None:
     mortals.stop("ingestion-2")
     store, files = lena.store(), uploaded(lena, 20)
@@ -180,7 +177,6 @@ def test_a_cluster_whose_process_dies_ends_and_its_files_are_taken_up(mortals: S
     is_whole(lena, store)
 
 
-@pytest.mark.slow
 def test_a_run_answers_at_once_beside_a_thousand_files(lena: LiveCaller) -> None:
     store = lena.store()
     [file] = uploaded(lena, 1)

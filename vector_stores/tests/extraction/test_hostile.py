@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,15 @@ def reader() -> Iterator[Reader]:
     reader.close()
 
 
-@pytest.mark.parametrize("hostile", HOSTILE_FILES, ids=[hostile.filename for hostile in HOSTILE_FILES])
+def some_slow(files: list[HostileFile]) -> list[Any]:
+    """Every eighth is always tried, all of them with the slow tests."""
+    return [
+        pytest.param(hostile, id=hostile.filename, marks=[pytest.mark.slow] if number % 8 else [])
+        for number, hostile in enumerate(files)
+    ]
+
+
+@pytest.mark.parametrize("hostile", some_slow(HOSTILE_FILES))
 def test_a_hostile_file_ends_as_it_should_within_its_bounds(
     hostile: HostileFile, reader: Reader, tmp_path: Path
 ) -> None:

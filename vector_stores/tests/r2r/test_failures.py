@@ -16,6 +16,8 @@ from vector_stores.r2r.documents import document_id_of
 from vector_stores.tests.r2r.fake import FakeR2R, StoredDocument
 from vector_stores.tests.r2r.rows import Text, new_file, new_store
 
+pytestmark = pytest.mark.slow
+
 TEXTS = ["Melt butter in a small pan", "Saturn has rings of ice"]
 PASSAGES = [Text(text) for text in TEXTS]
 
