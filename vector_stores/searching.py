@@ -263,8 +263,11 @@ def _reranked(hits: list[Hit], queries: Sequence[str]) -> list[Hit]:
 
 
 def _without_repetitions(hits: Sequence[Hit]) -> list[Hit]:
-    """The same words of the same file only once: it may be in the assistant's store and in the thread's."""
-    return list({(hit.file_id, hit.text): hit for hit in reversed(hits)}.values())[::-1]
+    """The same words of a file once, at their best place: it may be in the assistant's store and in the thread's."""
+    first: dict[tuple[str, str], Hit] = {}
+    for hit in hits:
+        first.setdefault((hit.file_id, hit.text), hit)
+    return list(first.values())
 
 
 def _descending(hits: Sequence[Hit]) -> list[Hit]:

@@ -330,6 +330,18 @@ def test_the_same_passage_in_both_stores_is_told_once(shelf: Shelf) -> None:
     assert len(search([shelf.store, other.store], ["apples"], limit=9)) == 2
 
 
+def test_a_passage_in_both_stores_keeps_its_best_place(hybrid: Shelf) -> None:
+    hybrid.embed = lambda text: embed("apples pears")
+    hybrid.put("near.txt", "apples in the garden")
+    hybrid.embed = embed
+    first = hybrid.put("both.txt", "apples pears and plums")
+    thread = Shelf(hybrid.tenant)
+    second = thread.put("both.txt", "apples pears and plums")
+    type(second).objects.across_tenants().filter(pk=second.pk).update(file=first.file)
+    found = search([hybrid.store, thread.store], ["apples pears"], limit=9)
+    assert texts(found) == ["apples pears and plums", "apples in the garden"]
+
+
 @pytest.mark.parametrize("status", [StoreFileStatus.CANCELLED, StoreFileStatus.IN_PROGRESS, StoreFileStatus.FAILED])
 def test_passages_of_a_file_that_is_not_completed_are_never_found(status: StoreFileStatus, hybrid: Shelf) -> None:
     hybrid.put("good.txt", "apples and pears")
