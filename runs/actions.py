@@ -30,6 +30,7 @@ from threads import actions as thread_actions
 from threads.models import Message, MessageStatus, Thread
 from threads.serializers import MessageObjectSerializer, ThreadObjectSerializer, text_part
 from vector_stores.actions import stores_for_run
+from vector_stores.resources import store_ids_of
 
 
 class MovedMeanwhile(Exception):
@@ -128,10 +129,6 @@ def set_stores(run: Run, tenant: Tenant, assistant: Assistant) -> None:
         thread = Thread.objects.of(tenant).only("tool_resources").get(pk=run.thread_id)
         run.assistant_stores = stores_for_run(tenant, store_ids_of(assistant.tool_resources))
         run.thread_stores = stores_for_run(tenant, store_ids_of(thread.tool_resources))
-
-
-def store_ids_of(tool_resources: dict[str, Any]) -> list[str]:
-    return list(tool_resources.get("file_search", {}).get("vector_store_ids", []))
 
 
 def start_run(*, tenant: Tenant, thread_id: str, body: dict[str, Any]) -> Run:

@@ -11,9 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, TypeVar
 
-from django.db.models import Q
-from django.utils import timezone
-
 from assistant_site import fetching
 from assistant_site.fetching import CannotFetch
 from assistant_site.llm.chat import ChatRequest, Endpoint
@@ -56,8 +53,7 @@ def located(tenant_id: str, messages: list[Chat]) -> list[Chat]:
     wanted = {part["image_file"]["file_id"] for part in _images(messages) if part["type"] == "image_file"}
     if not wanted:
         return messages
-    alive = Q(expires_at=None) | Q(expires_at__gt=timezone.now())
-    files = File.objects.across_tenants().filter(alive, tenant_id=tenant_id, pk__in=wanted).in_bulk()
+    files = File.objects.across_tenants().filter(File.unexpired(), tenant_id=tenant_id, pk__in=wanted).in_bulk()
     found: dict[int, Chat] = {}
     for part in _images(messages):
         if part["type"] == "image_file":

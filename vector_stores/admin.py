@@ -1,6 +1,6 @@
 from django.contrib import admin, messages
 from django.contrib.admin.views.main import ChangeList
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from vector_stores import actions as store_actions
@@ -117,5 +117,4 @@ class StoreFileAdmin(LookedAt):
 
     @admin.action(description="Ingest failed or cancelled files again")
     def ingest_again(self, request: HttpRequest, rows: QuerySet[StoreFile]) -> None:
-        over = rows.filter(Q(status=StoreFileStatus.FAILED) | Q(status=StoreFileStatus.CANCELLED))
-        messages.info(request, f"{store_actions.retry(over)} files will be ingested again.")
+        messages.info(request, f"{store_actions.retry(rows)} files will be ingested again.")

@@ -30,14 +30,14 @@ SUPPORTED_TYPES: dict[str, tuple[str, ...]] = {
 }
 SUPPORTED = "Supported are " + ", ".join(name for names in SUPPORTED_TYPES.values() for name in names) + "."
 
-_OFFICE = {"docx", "docm", "dotx", "pptx", "pptm", "ppsx", "xlsx", "xlsm", "xlsb", "ods"}
+OFFICE = {"docx", "docm", "dotx", "pptx", "pptm", "ppsx", "xlsx", "xlsm", "xlsb", "ods"}
 _OLE = {"xls", "xlt"}
 _HTML = {"html", "htm", "xhtml"}
 _IMAGES = {"png", "jpg", "jpeg", "webp", "gif", "tif", "tiff", "bmp"}
 _AUDIO = {"mp3", "mpga", "mpeg", "wav", "m4a", "ogg", "oga", "opus", "flac"}
 _VIDEO = {"mp4", "m4v", "mov", "webm"}
 _REFUSED = {"doc", "ppt", "rtf", "epub", "odt", "odp", "zip", "gz", "7z", "rar", "tar", "exe", "dll", "so", "bin"}
-_KNOWN = _OFFICE | _OLE | _IMAGES | _AUDIO | _VIDEO | {"pdf"}
+_KNOWN = OFFICE | _OLE | _IMAGES | _AUDIO | _VIDEO | {"pdf"}
 
 # (bytes, at offset): signatures of formats that are none of ours.
 _OTHERS = (

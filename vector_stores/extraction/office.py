@@ -7,10 +7,8 @@ from pathlib import Path
 
 from vector_stores.extraction.archives import OfficeKind, office_kind
 from vector_stores.extraction.documents import CannotExtract, broken, protected, unsupported
-from vector_stores.extraction.kinds import SUPPORTED, suffix_of
+from vector_stores.extraction.kinds import OFFICE, SUPPORTED, suffix_of
 from vector_stores.extraction.writer import Writer
-
-_OFFICE_NAMES = {"docx", "docm", "dotx", "pptx", "pptm", "ppsx", "xlsx", "xlsm", "xlsb", "ods"}
 
 
 def read_office(path: Path, filename: str, writer: Writer) -> None:
@@ -27,7 +25,7 @@ def _read_archive(path: Path, filename: str, writer: Writer) -> None:
     try:
         kind = office_kind(path)
     except CannotExtract as refused:
-        if refused.code == "unsupported_file" and suffix_of(filename) in _OFFICE_NAMES:
+        if refused.code == "unsupported_file" and suffix_of(filename) in OFFICE:
             raise broken(f"It is an archive, but no {suffix_of(filename)}.") from refused
         raise
     _reader_of(kind)(path, writer)
