@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from assistant_site.llm.tokens import estimate_text, text_bytes
 from vector_stores.extraction.documents import Document, Table
 
-AUTO_MAX_TOKENS = 800
-AUTO_OVERLAP_TOKENS = 400
 _MAX_HEADING = 500
 _MAX_GRAPHEME = 64  # characters; what is longer (a letter under a heap of accents) may be cut
 _CONTINUATION = bytes(range(0x80, 0xC0))
