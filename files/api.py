@@ -29,8 +29,8 @@ from files.serializers import (
 )
 
 MOST_LISTED = 10_000
-# What a caller has sent; the rest a server has made, and that could be downloaded from the hosted API as well.
-SENT_BY_CALLERS = (Purpose.ASSISTANTS, Purpose.USER_DATA, Purpose.VISION)
+# What the hosted API did not give back to those who had sent it; files of all other purposes it did.
+NOT_GIVEN_BACK = (Purpose.ASSISTANTS, Purpose.USER_DATA, Purpose.VISION)
 
 
 def file_page(request: Request) -> PageQuery:
@@ -90,7 +90,7 @@ class FileContentView(WireView):
     @extend_schema(responses={(200, "application/octet-stream"): OpenApiTypes.BINARY})
     def get(self, request: Request, file_id: str) -> HttpResponseBase:
         file = actions.fetch_file(self.tenant, file_id)
-        if not settings.FILES_DOWNLOAD and file.purpose in SENT_BY_CALLERS:
+        if not settings.FILES_DOWNLOAD and file.purpose in NOT_GIVEN_BACK:
             raise InvalidRequest(f"Not allowed to download files of purpose: {file.purpose}")
         response = StreamingHttpResponse(
             storage.Streamed(file.blob, file.bytes), content_type="application/octet-stream"

@@ -25,7 +25,7 @@ _ADVICE = {
     "AuthorizationHeaderMalformed": "the region is not the bucket's: correct S3_REGION",
     "PermanentRedirect": "the bucket is in another region: correct S3_REGION and S3_ENDPOINT",
     "EntityTooLarge": "the object is too large for this S3: lower MAX_FILE_MB",
-    "SlowDown": "it asks for less requests; they are tried again",
+    "SlowDown": "it asks for fewer requests; they are tried again",
 }
 
 
