@@ -9,6 +9,7 @@ import orjson
 from django.conf import settings
 
 from assistant_site.llm.chat import Endpoint
+from assistant_site.llm.errors import without_secrets
 from tenants import providers
 from tenants.encryption import Undecryptable
 from vector_stores.extraction import CannotExtract
@@ -42,8 +43,8 @@ def post(tenant_id: str, path: str, what: str, **request: Any) -> dict[str, Any]
                 continue
             status = answer.status_code
             if status < 300:
-                return _json(answer, what)
-            logger.warning("%s of %s answered %s: %.300s", what, endpoint.base_url, status, answer.text)
+                return _json(answer, what, endpoint)
+            logger.warning("%s of %s answered %s: %s", what, endpoint.base_url, status, _said(answer, endpoint))
             if status not in _WORTH_ANOTHER_TRY:
                 break
     raise _refusal(status, what)
@@ -57,13 +58,18 @@ def _endpoint(tenant_id: str, what: str) -> Endpoint:
         raise CannotExtract("server_error", f"The credential for the {what} cannot be read.") from None
 
 
-def _json(answer: httpx2.Response, what: str) -> dict[str, Any]:
+def _said(answer: httpx2.Response, endpoint: Endpoint) -> str:
+    """The beginning of an answer for the log; some providers repeat the key that they refuse."""
+    return without_secrets(answer.text, endpoint.api_key)[:300]
+
+
+def _json(answer: httpx2.Response, what: str, endpoint: Endpoint) -> dict[str, Any]:
     try:
         body = orjson.loads(answer.content)
     except orjson.JSONDecodeError:
         body = None
     if not isinstance(body, dict) or "error" in body:
-        logger.warning("%s answered without a result: %.300s", what, answer.text)
+        logger.warning("%s answered without a result: %s", what, _said(answer, endpoint))
         raise CannotExtract("server_error", f"The {what} gave no result.")
     return body
 

@@ -8,6 +8,7 @@ import pytest
 
 from assistant_site.llm.tests.quirk_server import QuirkServer, answering
 from assistant_site.tests.callers import LocalCaller
+from tenants.models import Provider
 from vector_stores import transcription, upstream, vision
 from vector_stores.extraction import CannotExtract
 
@@ -90,3 +91,18 @@ def test_nobody_listens(alice: LocalCaller, sound: Path) -> None:
         "server_error",
         "The transcription service did not answer.",
     )
+
+
+@pytest.mark.parametrize("status", [200, 401])
+def test_a_key_that_the_provider_repeats_is_not_logged(
+    alice: LocalCaller, sound: Path, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    with QuirkServer(answering({"error": {"message": "Incorrect API key: tongue-twister."}}, status)) as provider:
+        alice.provided_by(provider.base_url)
+        own = Provider.objects.get(tenant=alice.tenant)
+        own.set_api_key("tongue-twister")
+        own.save()
+        with pytest.raises(CannotExtract):
+            transcription.transcribe(alice.tenant.pk, sound, "speech.wav")
+    assert "Incorrect API key" in caplog.text
+    assert "tongue-twister" not in caplog.text
