@@ -38,6 +38,11 @@ class HybridSearchSerializer(RequestSerializer):
     embedding_weight = Decimal(low=0, required=True)
     text_weight = Decimal(low=0, required=True)
 
+    def check_whole(self, checked: dict[str, Any]) -> dict[str, Any]:
+        if not any(checked.values()):
+            raise grammar.invalid_value(lambda path: f"Invalid '{path}': at least one weight must be above 0.")
+        return checked
+
 
 class FileSearchRankingOptionsSerializer(RequestSerializer):
     ranker = OneOf(*RANKERS)

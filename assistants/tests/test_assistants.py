@@ -103,6 +103,15 @@ def test_texts_in_every_script_survive(alice: LocalCaller) -> None:
     assert (found["name"], found["instructions"], found["metadata"]) == (text, text, {text: text})
 
 
+def test_a_search_in_which_nothing_counts_is_refused(alice: LocalCaller) -> None:
+    ranking = {"score_threshold": 0, "hybrid_search": {"embedding_weight": 0, "text_weight": 0}}
+    search = {"type": "file_search", "file_search": {"ranking_options": ranking}}
+    refused = alice.post("assistants", {"model": "m", "tools": [search]})
+    where = "tools[0].file_search.ranking_options.hybrid_search"
+    assert (refused.status, refused.error["param"]) == (400, where)
+    assert refused.error["message"] == f"Invalid '{where}': at least one weight must be above 0."
+
+
 def test_a_search_can_be_narrowed_and_weighted(alice: LocalCaller) -> None:
     search = {
         "type": "file_search",
