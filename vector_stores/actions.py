@@ -18,7 +18,7 @@ from assistant_site.wire.chunking import Chunking
 from assistant_site.wire.errors import InvalidRequest, NotFound
 from files.models import File
 from tenants.models import Tenant, TenantQuerySet
-from vector_stores import counts, embedding_jobs
+from vector_stores import claims, counts, embedding_jobs
 from vector_stores.models import (
     Chunk,
     Engine,
@@ -297,11 +297,7 @@ def cancel_batch(*, tenant: Tenant, store_id: str, batch_id: str) -> FileBatch:
     """Gives up what is not ingested yet. A batch whose files are all done stays as it is."""
     batch = fetch_batch(tenant, store_id, batch_id)
     with transaction.atomic():
-        unfinished = StoreFile.objects.of(tenant).filter(batches=batch, status=StoreFileStatus.IN_PROGRESS)
-        ids = list(unfinished.select_for_update(of=("self",)).order_by("pk").values_list("pk", flat=True))
-        StoreFile.objects.of(tenant).filter(pk__in=ids).update(
-            status=StoreFileStatus.CANCELLED, claim=None, lease_until=None
-        )
-        if ids and batch.cancelled_at is None:
+        given_up = claims.give_up(StoreFile.objects.of(tenant).filter(batches=batch))
+        if given_up and batch.cancelled_at is None:
             batch.change(cancelled_at=timezone.now())
     return batch

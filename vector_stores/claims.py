@@ -144,6 +144,14 @@ def hand_back(held: Iterable[Held]) -> None:
         each.mine().update(claim=None, lease_until=None, attempt=F("attempt") - 1)
 
 
+def give_up(rows: "TenantQuerySet[StoreFile]") -> int:
+    """Part of a transaction: cancels those of the files that are not ingested yet; returns how many."""
+    unfinished = rows.filter(status=StoreFileStatus.IN_PROGRESS).select_for_update(of=("self",)).order_by("pk")
+    ids = list(unfinished.values_list("pk", flat=True))
+    given_up = StoreFile.objects.across_tenants().filter(pk__in=ids)
+    return given_up.update(status=StoreFileStatus.CANCELLED, claim=None, lease_until=None)
+
+
 def put_off(held: Held, seconds: float, *, counts: bool) -> None:
     """Leaves the file to a later attempt. `counts`: it is one of the few that a file has."""
     attempt = F("attempt") if counts else F("attempt") - 1

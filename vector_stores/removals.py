@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 
-from vector_stores import counts
+from vector_stores import claims, counts
 from vector_stores.models import Chunk, Engine, Removal, StoreFile, StoreFileStatus, VectorStore
 
 logger = logging.getLogger(__name__)
@@ -97,11 +97,9 @@ def clear_expired_stores() -> int:
     stores = list(full[:REMOVALS_AT_ONCE])
     for store in stores:
         with transaction.atomic():
-            StoreFile.objects.across_tenants().filter(vector_store=store, status=StoreFileStatus.IN_PROGRESS).update(
-                status=StoreFileStatus.CANCELLED, claim=None, lease_until=None
-            )
+            claims.give_up(StoreFile.objects.across_tenants().filter(vector_store=store))
+            if store.engine != Engine.LOCAL:  # noted first: a store without passages is not looked at again
+                Removal.objects.create(tenant_id=store.tenant_id, engine=store.engine, vector_store_id=store.pk)
         while delete_chunks(store.pk):
             pass
-        if store.engine != Engine.LOCAL:
-            Removal.objects.create(tenant_id=store.tenant_id, engine=store.engine, vector_store_id=store.pk)
     return len(stores)

@@ -3,11 +3,12 @@
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from django.utils import timezone
 
 from assistant_site.tests.callers import LocalCaller
 from vector_stores import removals
-from vector_stores.models import Chunk, Removal, StoreFile, VectorStore
+from vector_stores.models import Chunk, Engine, Removal, StoreFile, VectorStore
 from vector_stores.tests.drain import ingest_all
 
 
@@ -55,3 +56,23 @@ def test_an_expired_store_is_emptied_and_stays(alice: LocalCaller) -> None:
     found = alice.get(f"vector_stores/{store}")
     assert (found["status"], found["file_counts"]["cancelled"], found["file_counts"]["total"]) == ("expired", 1, 2)
     assert StoreFile.objects.of(alice.tenant).get(vector_store_id=store, file_id=done).status == "completed"
+
+
+def test_r2r_forgets_an_expired_store_though_the_worker_dies_in_the_middle(
+    alice: LocalCaller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = alice.upload("a.txt", b"some words")
+    store = alice.store(file_ids=[file], expires_after={"anchor": "last_active_at", "days": 1})
+    ingest_all()
+    long_ago = timezone.now() - timedelta(days=2)
+    VectorStore.objects.of(alice.tenant).filter(pk=store).update(last_active_at=long_ago, engine=Engine.R2R)
+
+    def emptied_and_dead(store_id: str) -> int:
+        Chunk.objects.of(alice.tenant).filter(vector_store_id=store_id).delete()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(removals, "delete_chunks", emptied_and_dead)
+    with pytest.raises(KeyboardInterrupt):
+        removals.clear_expired_stores()
+    [removal] = Removal.objects.of(alice.tenant)
+    assert (removal.engine, removal.vector_store_id, removal.store_file_id) == ("r2r", store, "")
