@@ -18,10 +18,12 @@ def create_assistant(*, tenant: Tenant, fields: dict[str, Any]) -> Assistant:
 
 
 def modify_assistant(*, tenant: Tenant, assistant_id: str, changes: dict[str, Any]) -> Assistant:
-    assistant: Assistant = Assistant.objects.of(tenant).fetch(assistant_id)
-    if "tool_resources" in changes:  # each tool's resources are replaced as a whole, the other tool's stay
-        wanted = resources.settled(tenant, changes["tool_resources"], known=assistant.tool_resources)
-        changes = changes | {"tool_resources": assistant.tool_resources | wanted}
-    if changes:
-        assistant.change(**changes)
+    """Changes what is given; of the resources each tool's are replaced as a whole, the other tool's stay."""
+    with transaction.atomic():
+        assistant: Assistant = Assistant.objects.of(tenant).select_for_update(no_key=True).fetch(assistant_id)
+        if "tool_resources" in changes:
+            wanted = resources.settled(tenant, changes["tool_resources"], known=assistant.tool_resources)
+            changes = changes | {"tool_resources": assistant.tool_resources | wanted}
+        if changes:
+            assistant.change(**changes)
     return assistant

@@ -29,7 +29,7 @@ FREQUENT = 0.05  # the share of the sample from which on a word is not counted
 
 @dataclass(frozen=True)
 class Scope:
-    """Where to search: the passages of these stores, of these files in them (None: of all), without the removed ones.
+    """Where to search: the passages of these stores, of these files in them (None: of all).
 
     `passages` is their number.
     """
@@ -37,7 +37,6 @@ class Scope:
     vector_store_ids: tuple[str, ...]
     passages: int
     store_file_ids: tuple[str, ...] | None = None
-    removed_ids: tuple[str, ...] = ()
 
     def conditions(self) -> tuple[str, list[Any]]:
         """SQL on the columns `store_file_id` and its parameters, beginning with AND."""
@@ -45,9 +44,6 @@ class Scope:
         if self.store_file_ids is not None:
             sql += " AND store_file_id = ANY(%s)"
             values.append(list(self.store_file_ids))
-        if self.removed_ids:
-            sql += " AND store_file_id <> ALL(%s)"
-            values.append(list(self.removed_ids))
         return sql, values
 
 

@@ -70,7 +70,10 @@ def notice(stores: Iterable[VectorStore]) -> None:
         if wanted in ("", store.embedding_model):
             continue
         if store.embedding_model or _chunks(store).exists():
-            _stores().filter(pk=store.pk, embedding_due_at=None).update(embedding_due_at=Now())
+            with transaction.atomic():  # not waiting for a row: whoever holds it may wait for one of ours
+                free = _stores().filter(pk=store.pk, embedding_due_at=None)
+                for _ in free.select_for_update(skip_locked=True, no_key=True).values_list("pk"):
+                    free.update(embedding_due_at=Now())
 
 
 def after_ingestion(store_id: str, generation: int, model: str, problem: str) -> None:

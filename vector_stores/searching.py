@@ -9,14 +9,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from django.db.models import Q, Sum
+from django.db.models import Sum
 
 from vector_stores import bm25, embedding, r2r, reranking, vectors
 from vector_stores.bm25 import Scope, WordHit
 from vector_stores.embedding import Embedder, EmbeddingFailed
 from vector_stores.filters import matching
 from vector_stores.fusion import SMOOTHING, Candidate, Weights, best_of, fused
-from vector_stores.models import Chunk, Engine, Removal, StoreFile, StoreFileStatus, VectorStore
+from vector_stores.models import Chunk, Engine, StoreFile, StoreFileStatus, VectorStore
 from vector_stores.vectors import Place, VectorHit
 
 __all__ = ["Hit", "Weights", "ranking_of", "search"]
@@ -96,9 +96,7 @@ def _scope(stores: Sequence[VectorStore], filters: dict[str, Any] | None) -> Sco
         chosen = dict(matching(files, filters).values_list("pk", "chunk_count"))
         return Scope(ids, sum(chosen.values()), store_file_ids=tuple(chosen))
     passages = files.aggregate(passages=Sum("chunk_count"))["passages"] or 0
-    # Passages of removed files stay for a while, and must not take others' places.
-    removed = Removal.objects.across_tenants().filter(~Q(store_file_id=""), vector_store_id__in=ids)
-    return Scope(ids, passages, removed_ids=tuple(removed.values_list("store_file_id", flat=True)))
+    return Scope(ids, passages)
 
 
 # --- Rankings --------------------------------------------------------------------------------------------------------
@@ -171,11 +169,7 @@ def _place(store: VectorStore) -> Place:
 
 def _nearest(places: Sequence[Place], vector: str, scope: Scope) -> list[VectorHit]:
     found = [
-        hit
-        for place in places
-        for hit in vectors.nearest(
-            place, vector, DEPTH, store_file_ids=scope.store_file_ids, removed_ids=scope.removed_ids
-        )
+        hit for place in places for hit in vectors.nearest(place, vector, DEPTH, store_file_ids=scope.store_file_ids)
     ]
     return sorted(found, key=lambda hit: (-hit.similarity, hit.chunk_id))[:DEPTH]
 

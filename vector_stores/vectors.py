@@ -82,13 +82,12 @@ def nearest(
     limit: int,
     *,
     store_file_ids: Sequence[str] | None = None,
-    removed_ids: Sequence[str] = (),
 ) -> list[VectorHit]:
     """The passages nearest to the vector (a `literal` of the place's dimension), nearest first. One statement.
 
     Of an indexed place nearly all of them: 92 to 99 of 100 were measured.
     """
-    wheres, values = _conditions(place, store_file_ids, removed_ids)
+    wheres, values = _conditions(place, store_file_ids)
     left, right = ("vector", "halfvec")
     if place.is_indexed:  # the index is on this expression
         right = f"halfvec({place.dimension:d})"
@@ -108,7 +107,7 @@ def nearest(
 
 def similarities(place: Place, vector: str, chunk_ids: Sequence[int]) -> list[VectorHit]:
     """How near these passages of the place are; without those that have no vector. One statement."""
-    wheres, values = _conditions(place, None, ())
+    wheres, values = _conditions(place, None)
     sql = (
         "SELECT chunk_id, vector <=> %s::halfvec AS distance FROM vector_stores_embedding "  # noqa: S608
         f"WHERE {wheres} AND chunk_id = ANY(%s) ORDER BY distance"
@@ -116,17 +115,12 @@ def similarities(place: Place, vector: str, chunk_ids: Sequence[int]) -> list[Ve
     return _hits(place, sql, [vector, *values, list(chunk_ids)])
 
 
-def _conditions(
-    place: Place, store_file_ids: Sequence[str] | None, removed_ids: Sequence[str]
-) -> tuple[str, list[Any]]:
+def _conditions(place: Place, store_file_ids: Sequence[str] | None) -> tuple[str, list[Any]]:
     sql = "vector_store_id = %s AND generation = %s AND tenant_id = %s"
     values: list[Any] = [place.vector_store_id, place.generation, place.tenant_id]
     if store_file_ids is not None:
         sql += " AND store_file_id = ANY(%s)"
         values.append(list(store_file_ids))
-    if removed_ids:
-        sql += " AND store_file_id <> ALL(%s)"
-        values.append(list(removed_ids))
     return sql, values
 
 

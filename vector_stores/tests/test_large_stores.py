@@ -99,7 +99,6 @@ def test_a_large_store_at_rest_gets_an_index_that_its_searches_use(large: Shelf,
     assert indexed.is_indexed
     assert large_stores.existing() == {large_stores.index_name(large.store): True}
     assert large_stores.index_name(large.store) in plan_of(indexed)
-    assert large_stores.index_name(large.store) in plan_of(indexed, removed_ids=["vsf_1"])
 
     missed = 0
     for _ in range(20):
