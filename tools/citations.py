@@ -2,7 +2,8 @@
 
 A search shows the model each passage under a marker such as `【1:0†notes.md】`: the model turn, the passage's number in
 it, and the file's name. A marker in the answer becomes an annotation at its place; one that the model made up is taken
-out. Other text in such brackets, as Chinese and Japanese have it, is left alone.
+out. Other text in such brackets, as Chinese and Japanese have it, is left alone; also a time or a score: without a
+name, two numbers are a marker only if they are a source's.
 """
 
 import re
@@ -11,7 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 OPENING, CLOSING = "【", "】"
-_MARKER = re.compile(r"【(\d{1,4}):(\d{1,4})(?:†[^】\n]{0,300})?】")
+_MARKER = re.compile(r"【(\d{1,4}):(\d{1,4})(†[^】\n]{0,300})?】")
 # What may still become a marker when more text comes.
 _BEGINNING = re.compile(r"【(\d{0,4}|\d{1,4}:\d{0,4}|\d{1,4}:\d{1,4}†[^】\n]{0,300})")
 _NAME_CHARACTERS = 120
@@ -88,12 +89,15 @@ class Citations:
         plain = at = 0
         while (found := text.find(OPENING, at)) >= 0:
             if marker := _MARKER.match(text, found):
+                at = marker.end()
+                source = self._sources.get((int(marker[1]), int(marker[2])))
+                if source is None and marker[3] is None:
+                    continue
                 if text[plain:found]:
                     yield text[plain:found]
-                source = self._sources.get((int(marker[1]), int(marker[2])))
                 if source is not None:
                     yield Cited(marker[0], source)
-                plain = at = marker.end()
+                plain = at
             elif _BEGINNING.fullmatch(text, found):
                 self._held, text = text[found:], text[:found]
                 break
