@@ -28,6 +28,7 @@ from assistant_site.wire.filters import AttributeFilter
 
 MAX_FILES_AT_CREATION = 500
 MAX_FILES_OF_BATCH = 2000
+MAX_QUERIES = 50  # each is a search of its own, and holds up whoever searches next
 RANKERS = ("none", "auto", "default-2024-11-15")
 
 # --- Requests --------------------------------------------------------------------------------------------------------
@@ -82,7 +83,7 @@ class CreateVectorStoreFileBatchRequestSerializer(RequestSerializer):
 class Query(Union):
     """A text or a list of texts; the result is a list."""
 
-    shapes = (Text(least=1), ListOf(Text(least=1, required=True), least=1))
+    shapes = (Text(least=1), ListOf(Text(least=1, required=True), least=1, most=MAX_QUERIES))
 
     def shape_of(self, value: Any) -> RequestField:
         if isinstance(value, str | list):

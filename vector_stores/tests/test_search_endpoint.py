@@ -25,6 +25,12 @@ def animals(lena: LiveCaller) -> tuple[str, dict[str, str]]:
     return store, files
 
 
+def test_one_request_does_not_ask_for_thousands_of_searches(alice: LocalCaller) -> None:
+    refused = alice.post(f"vector_stores/{alice.store()}/search", {"query": ["falcon"] * 51})
+    assert (refused.status, refused.error["code"]) == (400, "array_above_max_length")
+    assert refused.error["param"] == "query"
+
+
 def test_what_a_search_answers(lena: LiveCaller, animals: tuple[str, dict[str, str]]) -> None:
     store, files = animals
     found = lena.post(f"vector_stores/{store}/search", {"query": "When does the falcon sleep?"})
