@@ -6,8 +6,9 @@ taken for dead, or whose file was cancelled, writes nothing more.
 
 import threading
 import uuid
-from collections.abc import Iterable, Iterator
-from datetime import timedelta
+from collections import Counter
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -68,30 +69,40 @@ def _free() -> Q:
     return Q(queued_at__lte=Now()) & (Q(lease_until=None) | Q(lease_until__lt=Now()))
 
 
-def _waiting_tenants() -> Iterator[str]:
-    """Tenants with files to be ingested: who has the fewest under way comes first, then who waits longest."""
+def _waiting_stores() -> list[tuple[str, str]]:
+    """Tenants and their stores with files to be ingested, in the order of their turns.
+
+    Of tenants, and of a tenant's stores, who has the fewest files under way comes first, then who waits longest: so a
+    file that a message brings along does not wait for a large batch in another store.
+    """
     rows = (
         _unfinished()
         .order_by()
-        .values("tenant_id")
+        .values_list("tenant_id", "vector_store_id")
         .annotate(
             under_way=Count("pk", filter=Q(lease_until__gte=Now())),
             waiting_since=Min("queued_at", filter=_free()),
         )
-        .filter(waiting_since__isnull=False)
-        .order_by("under_way", "waiting_since")
     )
-    for row in rows:
-        yield row["tenant_id"]
+    found = list(rows)
+    busy: Counter[str] = Counter()
+    since: dict[str, datetime] = {}
+    for tenant_id, _, under_way, waiting_since in found:
+        busy[tenant_id] += under_way
+        if waiting_since is not None:
+            since[tenant_id] = min(waiting_since, since.get(tenant_id, waiting_since))
+    waiting = [row for row in found if row[3] is not None]
+    waiting.sort(key=lambda row: (busy[row[0]], since[row[0]], row[0], row[2], row[3]))
+    return [(tenant_id, store_id) for tenant_id, store_id, _, _ in waiting]
 
 
 def claim_next() -> Held | None:
     """Takes the file whose turn it is; None if there is none. Safe from every worker at once."""
-    for tenant_id in _waiting_tenants():
-        waiting = _unfinished().filter(_free(), tenant_id=tenant_id).order_by("queued_at", "pk")
+    for tenant_id, store_id in _waiting_stores():
+        waiting = _unfinished().filter(_free(), tenant_id=tenant_id, vector_store_id=store_id)
         while True:
             with transaction.atomic():
-                rows = waiting.select_for_update(skip_locked=True, of=("self",))
+                rows = waiting.order_by("queued_at", "pk").select_for_update(skip_locked=True, of=("self",))
                 row = rows.select_related("file", "vector_store").first()
                 if row is None:
                     break

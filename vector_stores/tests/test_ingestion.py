@@ -52,6 +52,21 @@ def test_a_thousand_files_of_one_tenant_never_keep_anothers_waiting(alice: Local
     assert [each.row.file_id for each in (first, second, third)] == [files[0], single, files[1]]
 
 
+def test_a_large_batch_never_keeps_a_file_of_another_store_waiting(alice: LocalCaller) -> None:
+    files = [alice.upload(f"{number}.txt", b"a") for number in range(4)]
+    alice.store(file_ids=files)
+    attached = added(alice, alice.store())
+    claimed = [claims.claim_next() for _ in range(5)]
+    assert [each.row.file_id for each in claimed if each] == [files[0], attached, *files[1:]]
+
+
+def test_many_stores_of_one_tenant_are_still_one_tenant(alice: LocalCaller, bob: LocalCaller) -> None:
+    early = [added(alice, alice.store()) for _ in range(3)]
+    late = added(bob, bob.store())
+    claimed = [claims.claim_next() for _ in range(3)]
+    assert [each.row.file_id for each in claimed if each] == [early[0], late, early[1]]
+
+
 def test_a_claimed_file_is_nobody_elses_until_its_lease_ends(alice: LocalCaller) -> None:
     store = alice.store()
     added(alice, store)
