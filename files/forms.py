@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.exceptions import RequestDataTooBig, SuspiciousOperation
 from django.core.files.uploadhandler import FileUploadHandler
-from django.http import HttpRequest
+from django.http import HttpRequest, multipartparser
 from django.http.multipartparser import MultiPartParser, MultiPartParserError
 from django.http.request import RawPostDataException, UnreadablePostError
 
@@ -16,6 +16,9 @@ from assistant_site.wire.errors import InvalidRequest
 from files import blobs
 from files.names import clean_name
 from files.storage import PIECE, Stored, Writer
+
+# Django's 1,024 bytes do not hold a long Chinese name: percent-encoded, and often sent twice, a character has 9 bytes.
+multipartparser.MAX_TOTAL_HEADER_SIZE = 16 * 1024
 
 
 @dataclass(frozen=True)
