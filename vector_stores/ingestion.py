@@ -199,7 +199,9 @@ def _parsed_by_r2r(held: Held) -> tuple[Document, list[Passage]]:
 
 def embedded(held: Held, passages: list[Passage]) -> Vectors:
     """The passages' vectors by the store's model; the first ones of a store choose it."""
-    store = VectorStore.objects.across_tenants().get(pk=held.row.vector_store_id)
+    store = VectorStore.objects.across_tenants().filter(pk=held.row.vector_store_id).first()
+    if store is None:
+        raise LostClaim(held.row.pk)
     made = Vectors(model=store.embedding_model, generation=store.generation)
     if not passages:
         return made

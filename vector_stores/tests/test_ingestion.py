@@ -11,7 +11,7 @@ from assistant_site.tests.callers import LocalCaller
 from files import storage
 from files.models import File
 from vector_stores import claims, ingestion
-from vector_stores.ingestion import ingest
+from vector_stores.ingestion import Document, ingest
 from vector_stores.models import Chunk, ParsedText, Removal, StoreFile, VectorStore
 from vector_stores.tests.drain import ingest_all, row_of
 from vector_stores.tests.embedding_server import EmbeddingServer, answer
@@ -80,6 +80,25 @@ def test_a_claimed_file_is_nobody_elses_until_its_lease_ends(alice: LocalCaller)
     second.check()
     with pytest.raises(claims.LostClaim):
         first.check()
+
+
+def test_a_store_deleted_while_its_file_is_read_is_no_fault(
+    alice: LocalCaller, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = alice.store()
+    added(alice, store)
+    held = claims.claim_next()
+    assert held is not None
+
+    def read_while_the_store_is_deleted(row: StoreFile) -> Document:
+        alice.delete(f"vector_stores/{store}")
+        return Document(text="The falcon sleeps at noon.")
+
+    monkeypatch.setattr(ingestion, "read", read_while_the_store_is_deleted)
+    with caplog.at_level("ERROR"):
+        ingest(held)
+    assert not caplog.records
+    assert not Chunk.objects.of(alice.tenant).exists()
 
 
 def test_who_lost_the_claim_writes_nothing(alice: LocalCaller) -> None:
