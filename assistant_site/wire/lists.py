@@ -26,8 +26,9 @@ def single(query: QueryDict, name: str) -> str | None:
 
 
 def several(query: QueryDict, name: str) -> list[str]:
-    """The values of an array key, `name[]=…` as the SDKs write it, or `name=…`."""
-    return query.getlist(f"{name}[]") + query.getlist(name)
+    """The values of an array key, `name[]=…` as the SDKs write it, `name[0]=…` as PHP's do, or `name=…`."""
+    keys = re.compile(rf"{re.escape(name)}(\[[0-9]{{0,4}}\])?")
+    return [value for key in query if keys.fullmatch(key) for value in query.getlist(key)]
 
 
 def whole_number(query: QueryDict, name: str, *, default: int, low: int, high: int) -> int:
