@@ -18,7 +18,7 @@ from files.names import clean_name
 from files.storage import PIECE, Stored, Writer
 
 # Django's 1,024 bytes do not hold a long Chinese name: percent-encoded, and often sent twice, a character has 9 bytes.
-multipartparser.MAX_TOTAL_HEADER_SIZE = 16 * 1024
+multipartparser.MAX_TOTAL_HEADER_SIZE = 16 * 1024  # type: ignore[attr-defined]  # the stubs do not know it
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,7 @@ def test_names_of_any_language(alice: LocalCaller, name: str) -> None:
         ('filename="txt.\u202eexe"', "txt.exe"),
         (f'filename="{"x" * 600}.pdf"', "x" * 508 + ".pdf"),
         (f'filename="{"合" * 508}.pdf"', "合" * 508 + ".pdf"),
-        (f'filename="{"合" * 508}.pdf"; filename*=UTF-8\'\'{"%E5%90%88" * 508}.pdf', "合" * 508 + ".pdf"),
+        (f"filename=\"{'合' * 508}.pdf\"; filename*=UTF-8''{'%E5%90%88' * 508}.pdf", "合" * 508 + ".pdf"),
     ],
 )
 def test_names_are_made_harmless(alice: LocalCaller, sent: str, kept: str) -> None:

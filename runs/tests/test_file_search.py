@@ -89,7 +89,9 @@ def test_results_come_with_their_texts_only_if_asked_for(lena: LiveCaller) -> No
     full = lena.get(f"{path}/{step['id']}?{INCLUDE}")["step_details"]["tool_calls"][0]["file_search"]["results"]
     assert full == [{**result, "content": [{"type": "text", "text": "Cats sleep."}]}]
     for include in (INCLUDE, INCLUDE.replace("[]", "%5B0%5D", 1)):  # PHP numbers the values of a list
-        assert lena.get(f"{path}?{include}")["data"][-1]["step_details"]["tool_calls"][0]["file_search"]["results"] == full
+        assert (
+            lena.get(f"{path}?{include}")["data"][-1]["step_details"]["tool_calls"][0]["file_search"]["results"] == full
+        )
 
     events = lena.stream(f"threads/{thread}/runs?{INCLUDE}", {"assistant_id": assistant})
     told = next(event.data for event in events if event.name == "thread.run.step.completed")

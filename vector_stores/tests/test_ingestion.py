@@ -11,7 +11,8 @@ from assistant_site.tests.callers import LocalCaller
 from files import storage
 from files.models import File
 from vector_stores import claims, ingestion
-from vector_stores.ingestion import Document, ingest
+from vector_stores.extraction import Document
+from vector_stores.ingestion import ingest
 from vector_stores.models import Chunk, ParsedText, Removal, StoreFile, VectorStore
 from vector_stores.tests.drain import ingest_all, row_of
 from vector_stores.tests.embedding_server import EmbeddingServer, answer
