@@ -76,10 +76,13 @@ def _has_controls(data: bytes) -> bool:
     return len(sample) - len(sample.translate(None, _CONTROLS)) > len(sample) // 100
 
 
+_FEW_ZEROS = 3  # a stray one in a short text says nothing
+
+
 def _utf16_of(sample: bytes) -> str | None:
     """UTF-16 without its mark shows by zeros in every other byte, as long as some of it is Latin or space."""
     even, odd = sample[::2].count(0), sample[1::2].count(0)
-    if max(even, odd) * 20 < len(sample) or min(even, odd) * 10 > max(even, odd):
+    if max(even, odd) < _FEW_ZEROS or max(even, odd) * 20 < len(sample) or min(even, odd) * 10 > max(even, odd):
         return None
     return "utf-16-le" if odd > even else "utf-16-be"
 

@@ -369,3 +369,11 @@ def test_a_text_that_is_too_long_is_refused_and_never_cut(read: Read) -> None:
     assert refused.code == "invalid_file"
     assert refused.message.startswith("The file could not be parsed because it is too large.")
     assert "too large" in refusal(read, samples.pdf_of(["word " * 10] * 3), "a.pdf", max_characters=100).message
+
+
+def test_a_stray_nul_makes_no_other_encoding_of_a_short_text(tmp_path: Path) -> None:
+    path = tmp_path / "nul.txt"
+    path.write_bytes(b"a\x00b falcon")
+    with pytest.raises(CannotExtract) as refused:
+        extract(path, "nul.txt", Options())
+    assert refused.value.code == "unsupported_file"
