@@ -24,6 +24,7 @@ from assistant_site import valkey
 from assistant_site.db.errors import first_line
 from vector_stores import claims, ticker
 from vector_stores.claims import Held
+from vector_stores.extraction import missing_tools
 from vector_stores.ingestion import ingest
 from vector_stores.tasks import ALIVE_KEY
 
@@ -53,6 +54,8 @@ class Worker:
         ]
 
     def start(self) -> None:
+        for missing in missing_tools():
+            logger.info(missing)
         for thread in self._threads:
             thread.start()
 
