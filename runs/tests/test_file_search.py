@@ -1,14 +1,18 @@
 """`file_search` in a run: the exact events, results with and without their texts, citations at the right characters."""
 
 import json
+from datetime import timedelta
 from typing import Any
 
 from assistant_site.llm.tests.quirk_server import QuirkServer, called, said
-from assistant_site.tests.callers import LiveCaller
+from assistant_site.tests.callers import LiveCaller, LocalCaller
+from runs.models import Run
 from runs.tests.folding import Folded, shape
 from runs.tests.test_streams import FUNCTION, TEXT
+from vector_stores.models import VectorStore
 
 SEARCH = {"type": "file_search"}
+MESSAGES = [{"role": "user", "content": "Hi"}]
 INCLUDE = "include[]=step_details.tool_calls[*].file_search.results[*].content"
 CALLS = ["run.step.created", "run.step.in_progress", "run.step.delta", "run.step.completed"]
 
@@ -184,3 +188,28 @@ def test_the_demo_model_searches_by_itself(lena: LiveCaller) -> None:
     [annotation] = part["text"]["annotations"]
     assert part["text"]["value"][annotation["start_index"] : annotation["end_index"]] == "【1:0†cats.txt】"
     assert "Cats sleep all day." in part["text"]["value"]
+
+
+def test_a_run_with_an_expired_store_is_refused(alice: LocalCaller) -> None:
+    store = alice.store(expires_after={"anchor": "last_active_at", "days": 1})
+    resources = {"file_search": {"vector_store_ids": [store]}}
+    assistant = alice.assistant(tools=[SEARCH], tool_resources=resources)
+    thread = alice.thread("Hi")
+    before = VectorStore.objects.of(alice.tenant).get().last_active_at
+    run = alice.post(f"threads/{thread}/runs", {"assistant_id": assistant})["id"]
+    alice.post(f"threads/{thread}/runs/{run}/cancel")
+
+    VectorStore.objects.of(alice.tenant).update(last_active_at=before - timedelta(days=2))
+    for path, more in ((f"threads/{thread}/runs", {}), ("threads/runs", {"thread": {"messages": MESSAGES}})):
+        refused = alice.post(path, {"assistant_id": assistant, **more})
+        assert (refused.status, refused.error["message"]) == (400, f"Vector store {store} is expired.")
+    # The thread is not held by what was refused, and a run that does not search needs no store.
+    assert alice.post(f"threads/{thread}/runs", {"assistant_id": assistant, "tools": []}).status == 200
+
+
+def test_a_deleted_store_is_left_out(alice: LocalCaller) -> None:
+    store = alice.store()
+    assistant = alice.assistant(tools=[SEARCH], tool_resources={"file_search": {"vector_store_ids": [store]}})
+    alice.delete(f"vector_stores/{store}")
+    run = alice.post(f"threads/{alice.thread('Hi')}/runs", {"assistant_id": assistant})["id"]
+    assert Run.objects.of(alice.tenant).get(pk=run).assistant_stores == []
