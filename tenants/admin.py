@@ -8,6 +8,7 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from tenants import tokens
+from tenants.forms import new_secret
 from tenants.models import ApiToken, Provider, Tenant
 
 admin.site.site_header = "Holdfast"
@@ -57,12 +58,7 @@ class ApiTokenAdmin(admin.ModelAdmin[ApiToken]):
 
 
 class ProviderForm(forms.ModelForm[Provider]):
-    new_key = forms.CharField(
-        required=False,
-        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
-        help_text="Stored encrypted, never shown. Leave empty to keep the present one.",
-        label="API key",
-    )
+    new_key = new_secret("API key")
 
     class Meta:
         model = Provider

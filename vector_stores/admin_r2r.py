@@ -6,18 +6,14 @@ from django import forms
 from django.contrib import admin, messages
 from django.http import HttpRequest
 
+from tenants.forms import new_secret
 from vector_stores.models import RetrievalServer
 from vector_stores.r2r import R2R, R2RFailed
 from vector_stores.r2r.servers import account_of
 
 
 class RetrievalServerForm(forms.ModelForm[RetrievalServer]):
-    new_password = forms.CharField(
-        required=False,
-        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
-        help_text="Stored encrypted, never shown. Leave empty to keep the present one.",
-        label="Password",
-    )
+    new_password = new_secret("Password")
 
     class Meta:
         model = RetrievalServer

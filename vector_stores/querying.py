@@ -4,8 +4,6 @@ A search waits for an embedding provider, so it holds no thread that serves requ
 searches that wait for a slow provider must not keep other answers waiting.
 """
 
-import asyncio
-import weakref
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -13,21 +11,13 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 
-from assistant_site.db.threads import DatabaseThreads
+from assistant_site.db.threads import OfEachLoop
 from assistant_site.wire import rest
 from assistant_site.wire.rendering import dumps
 from vector_stores import embedding_jobs, searching
 from vector_stores.models import VectorStore
 
-_pools: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, DatabaseThreads]" = weakref.WeakKeyDictionary()
-
-
-def search_threads() -> DatabaseThreads:
-    """Those of the running event loop."""
-    loop = asyncio.get_running_loop()
-    if loop not in _pools:
-        _pools[loop] = DatabaseThreads(settings.SEARCH_THREADS)
-    return _pools[loop]
+search_threads = OfEachLoop(lambda: int(settings.SEARCH_THREADS))
 
 
 def answering(

@@ -35,13 +35,21 @@ class DatabaseThreads:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-_LOOPS_OWN = 2
-_of_loops: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, DatabaseThreads]" = weakref.WeakKeyDictionary()
+class OfEachLoop:
+    """Threads for the running event loop, made when it first asks; `size` says how many."""
+
+    def __init__(self, size: Callable[[], int]) -> None:
+        self._size = size
+        self._of_loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, DatabaseThreads] = (
+            weakref.WeakKeyDictionary()
+        )
+
+    def __call__(self) -> DatabaseThreads:
+        loop = asyncio.get_running_loop()
+        if loop not in self._of_loops:
+            self._of_loops[loop] = DatabaseThreads(self._size())
+        return self._of_loops[loop]
 
 
-def of_this_loop() -> DatabaseThreads:
-    """A few threads that all asynchronous code of the running event loop shares, for now and then a small question."""
-    loop = asyncio.get_running_loop()
-    if loop not in _of_loops:
-        _of_loops[loop] = DatabaseThreads(_LOOPS_OWN)
-    return _of_loops[loop]
+# A few threads that all asynchronous code of a loop shares, for now and then a small question.
+of_this_loop = OfEachLoop(lambda: 2)

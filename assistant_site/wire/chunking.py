@@ -4,11 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
-from rest_framework import serializers
 
 from assistant_site.wire import grammar
-from assistant_site.wire.fields import ByType, Integer, RequestField, RequestSerializer, Text, storable
-from assistant_site.wire.grammar import Fault
+from assistant_site.wire.fields import ByType, Integer, Metadata, RequestSerializer, Text
 
 
 @dataclass(frozen=True)
@@ -72,40 +70,18 @@ def chunking_field(**options: Any) -> ByType:
         },
     }
 )
-class Attributes(RequestField, serializers.JSONField):
-    """Up to 16 pairs, keys up to 64 characters, values strings up to 512, numbers or booleans."""
+class Attributes(Metadata):
+    """Like metadata, but that values may be numbers and booleans, too. Null always stands for none."""
 
     def __init__(self, **options: Any) -> None:
-        options.setdefault("required", False)
         options.setdefault("allow_null", True)
-        options.setdefault("default", dict)
-        if options["required"]:
-            options.pop("default")
         super().__init__(**options)
 
     def value_if_absent(self) -> dict[str, Any]:
         return {}
 
-    def check(self, value: Any) -> dict[str, Any]:
-        if not isinstance(value, dict):
-            raise grammar.wrong_type("an object", value)
-        if len(value) > 16:
-            raise grammar.too_many_properties(len(value), 16)
-        for key, item in value.items():
-            try:
-                self.check_pair(key, item)
-            except Fault as fault:
-                raise fault.under(key) from None
-        return value
-
-    @staticmethod
-    def check_pair(key: str, item: Any) -> None:
-        if len(key) > 64:
-            raise grammar.property_name_too_long(key, 64)
-        storable(key)
-        if not isinstance(item, str | bool | int | float):
-            raise grammar.wrong_type("one of a string, a number, or a boolean", item)
+    def check_value(self, item: Any) -> None:
         if isinstance(item, str):
-            if len(item) > 512:
-                raise grammar.too_long(item, 512)
-            storable(item)
+            super().check_value(item)
+        elif not isinstance(item, bool | int | float):
+            raise grammar.wrong_type("one of a string, a number, or a boolean", item)

@@ -164,7 +164,7 @@ class Metadata(RequestField, serializers.JSONField):
         options.setdefault("default", dict)
         super().__init__(**_options(options))
 
-    def check(self, value: JSON) -> dict[str, str]:
+    def check(self, value: JSON) -> dict[str, JSON]:
         if not isinstance(value, dict):
             raise grammar.wrong_type("an object", value)
         if len(value) > 16:
@@ -173,15 +173,18 @@ class Metadata(RequestField, serializers.JSONField):
             try:
                 if len(key) > 64:
                     raise grammar.property_name_too_long(key, 64)
-                if not isinstance(item, str):
-                    raise grammar.wrong_type("a string", item)
-                if len(item) > 512:
-                    raise grammar.too_long(item, 512)
+                self.check_value(item)
                 storable(key)
-                storable(item)
             except Fault as fault:
                 raise fault.under(key) from None
         return value
+
+    def check_value(self, item: JSON) -> None:
+        if not isinstance(item, str):
+            raise grammar.wrong_type("a string", item)
+        if len(item) > 512:
+            raise grammar.too_long(item, 512)
+        storable(item)
 
 
 MAX_DEPTH = 100  # of free JSON; what reads it later must not run out of stack
