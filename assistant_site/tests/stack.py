@@ -42,6 +42,8 @@ class Member:
 class Stack:
     """Web processes `web-1` …, workers `worker-1` … and `ingestion-1` … as in production, each on the test database.
 
+    With `sandbox` there is a `sandbox-1` too, for the code interpreter.
+
     `env` is added to their environment (for instance OPENAI_BASE_URL); by default the first web's demo model answers.
     `folder` gets the logs, whose ends are shown when a test fails. Usable in a `with` statement.
     """
@@ -55,6 +57,7 @@ class Stack:
         webs: int = 1,
         workers: int = 1,
         ingestions: int = 1,
+        sandbox: bool = False,
         env: Mapping[str, str] | None = None,
     ) -> None:
         from django.conf import settings
@@ -69,6 +72,7 @@ class Stack:
             "DEMO_BASE_URL": f"http://127.0.0.1:{ports[0]}/demo/v1",
             "PYTHONUNBUFFERED": "1",
             "FETCH_ALLOWED_HOSTS": "localhost",  # by this name, tests let the processes fetch from their own servers
+            "SANDBOX_URLS": f"unix://{folder}/sandbox.sock",
             **(env or {}),
         }
         self._members: dict[str, Member] = {}
@@ -83,6 +87,14 @@ class Stack:
             worker = [sys.executable, "manage.py", "qcluster"]
             environment = shared | {"Q_CLUSTER_NAME": "ingestion"}
             self._add(Member(f"ingestion-{number}", worker, environment, folder / f"ingestion-{number}.log"))
+        if sandbox:
+            from sandbox.tests.environments import environment_for_tests
+
+            own = {name: value for name, value in (env or {}).items() if name.startswith("SANDBOX_")}
+            environment = {"PATH": os.environ["PATH"], "SANDBOX_SOCKET": str(folder / "sandbox.sock")}
+            environment |= {"SANDBOX_ENVIRONMENT": str(environment_for_tests()), **own}
+            command = [sys.executable, "-m", "sandbox.daemon"]
+            self._add(Member("sandbox-1", command, environment, folder / "sandbox-1.log"))
 
     def __str__(self) -> str:
         return ", ".join(self._members)
