@@ -152,8 +152,7 @@ def test_a_csv_goes_in_and_a_chart_and_a_workbook_come_out(client: openai.OpenAI
     file = client.files.create(file=("sales.csv", csv.encode()), purpose="assistants")
     assistant = assistant_of(client, file.id)
     thread = client.beta.threads.create()
-    text = asking(CHART_AND_SHEET) + "\ntag:[totals](sandbox:/mnt/data/totals.xlsx)"
-    client.beta.threads.messages.create(thread_id=thread.id, role="user", content=text)
+    client.beta.threads.messages.create(thread_id=thread.id, role="user", content=asking(CHART_AND_SHEET))
     folding = Folding()
     with client.beta.threads.runs.stream(
         thread_id=thread.id, assistant_id=assistant.id, event_handler=folding
