@@ -9,7 +9,7 @@ PIP := $(PYTHON) -m pip --disable-pip-version-check --no-input --quiet
 LOCK := $(PYTHON) -m piptools compile --quiet --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check slow fix contract gateways r2r chaos chaos-short bench-retrieval bench-scale lock venv installed installed-dev
+.PHONY: help run test check slow fix contract gateways r2r chaos chaos-short sandbox test-sandbox bench-retrieval bench-scale lock venv installed installed-dev
 .NOTPARALLEL:
 
 help: ## this list
@@ -18,11 +18,11 @@ help: ## this list
 run: installed ## start everything: PostgreSQL, Valkey, web and worker; Ctrl-C ends it
 	@exec $(PYTHON) manage.py up
 
-test: installed-dev ## all tests but the slow ones, the SDKs' contract, the gateways, R2R and chaos
-	@exec $(PYTHON) -m pytest -m "not slow and not contract and not gateways and not r2r and not chaos"
+test: installed-dev ## all tests but the slow ones, the SDKs' contract, the gateways, R2R, chaos and the sandbox
+	@exec $(PYTHON) -m pytest -m "not slow and not contract and not gateways and not r2r and not chaos and not sandbox"
 
 slow: installed-dev ## the tests that take long: processes that die, races, hostile files
-	@exec $(PYTHON) -m pytest -m "slow and not r2r"
+	@exec $(PYTHON) -m pytest -m "slow and not r2r and not sandbox"
 
 contract: installed-dev ## the official SDKs against a live server
 	@exec $(PYTHON) -m pytest -m contract
@@ -54,6 +54,13 @@ chaos: installed-dev ## kills and cuts by the hundred, every run judged; SEED=7 
 chaos-short: installed-dev ## the same with a short seed, as CI does
 	@exec $(PYTHON) -m pytest -m chaos
 
+# In VAR/sandbox, or where SANDBOX_DIR says; `make run` does it by itself.
+sandbox: installed ## build the Python that the code interpreter runs (700 MB, half a minute)
+	@exec $(PYTHON) -m sandbox.environment
+
+test-sandbox: installed-dev ## what hostile code must not be able to do, in the real sandbox; needs bubblewrap (Linux)
+	@exec $(PYTHON) -m pytest -m sandbox
+
 bench-retrieval: installed-dev ## how well searches find, with a real multilingual model (170 MB) in .venv-bench; Debian
 	@cmp -s requirements-bench.txt $(BENCH)/requirements.txt && exit 0; \
 	echo "Installing an embedding model into $(BENCH) (only this once; 170 MB) ..."; \
@@ -81,6 +88,7 @@ lock: installed-dev ## pin the newest allowed versions in requirements*.txt
 	$(PIP) install --root-user-action=ignore pip-tools
 	$(LOCK) --upgrade --output-file=requirements.txt requirements.in
 	$(LOCK) --upgrade --output-file=requirements-dev.txt --constraint=requirements.txt requirements-dev.in
+	$(LOCK) --upgrade --output-file=sandbox/requirements.txt sandbox/requirements.in
 	@# redis needs it on older Pythons than the one that locks; Debian 12 has such a one.
 	@for f in requirements.txt requirements-dev.txt; do \
 		echo 'async-timeout==5.0.1 ; python_full_version < "3.11.3"' >> $$f; done
