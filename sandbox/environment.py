@@ -1,7 +1,7 @@
 """The Python that a model's code finds: a folder built once from `requirements.txt`, and mounted read-only.
 
-`python -m sandbox.environment [FOLDER]` builds it there (or in SANDBOX_DIR, or in the checkout's `default_directory`) if it
-is missing or was built from something else.
+`python -m sandbox.environment [FOLDER]` builds it there (or in SANDBOX_DIR, or else where `default_directory`
+says) if it is missing or was built from something else.
 """
 
 import asyncio
@@ -98,7 +98,7 @@ def build(directory: Path) -> bool:
 
     What stood there before is replaced only once the new one is whole. Raises CannotBuild.
     """
-    os.umask(0o022)
+    umask = os.umask(0o022)
     try:
         directory.parent.mkdir(parents=True, exist_ok=True)
         with _alone(directory.with_name(f"{directory.name}.lock")):
@@ -109,6 +109,8 @@ def build(directory: Path) -> bool:
     except OSError as error:
         reason = f"{error.strerror or error} ({error.filename})" if error.filename else str(error)
         raise CannotBuild(f"The sandbox's Python cannot be built in {directory}: {reason}.") from None
+    finally:
+        os.umask(umask)
 
 
 def _build(directory: Path) -> None:

@@ -151,7 +151,7 @@ def test_without_room_or_a_folder_it_says_so(tmp_path: Path, monkeypatch: pytest
         build(tmp_path / "sandbox")
 
     (tmp_path / "file").write_text("")
-    with pytest.raises(CannotBuild, match=r"cannot be built in .*: Not a directory"):
+    with pytest.raises(CannotBuild, match=r"cannot be built in .*: File exists"):
         build(tmp_path / "file" / "sandbox")
 
 
