@@ -32,6 +32,7 @@ PROCESSES = 64
 DESCRIPTORS = 1_024  # of one process
 STACK_BYTES = 8 * MIB
 START_SECONDS = 60.0
+END_SECONDS = 10.0
 MOUNTED_AT = "/opt/ci"
 
 ENVIRONMENT = {
@@ -183,8 +184,9 @@ class Launched:
             self.process.kill()
 
     def reap(self) -> None:
-        """Waits until it is gone; to be called in a thread."""
+        """Waits until it is gone, with all that was in it; to be called in a thread."""
         self.process.wait()
+        select.select([self.pidfd], [], [], END_SECONDS)
         os.close(self.pidfd)
         self.socket.close()
 

@@ -131,13 +131,22 @@ class Session:
         """The host's number of the sandbox's pid 1."""
         return self._launched.init
 
+    @property
+    def memory_bytes(self) -> int:
+        """As last looked at: within a quarter of a second while it is busy, within two seconds else."""
+        return self.used.memory
+
     # --- What is asked of it ----------------------------------------------------------------------------------------
 
-    async def execute(self, code: str, seconds: float) -> AsyncIterator[Event]:
-        """Runs code; the last event is a `Done`, whatever happens. One at a time. Raises SessionGone."""
+    async def execute(self, code: str, seconds: float | None = None) -> AsyncIterator[Event]:
+        """Runs code, for `seconds` or as long as its limits allow; the last event is a `Done`, whatever happens.
+
+        One at a time. Raises SessionGone.
+        """
+        seconds = self.limits.seconds if seconds is None else seconds
         assert self._running is None, "one execution at a time"
         if not self.is_alive or not await self.answers():
-            self.kill()
+            self.end()
             raise SessionGone(GONE)
         self._count += 1
         running = self._running = Execution(self._count, self.limits)
@@ -220,17 +229,17 @@ class Session:
             self._send({"op": "interrupt"})
         await asyncio.sleep(GRACE_SECONDS)
         if self._running is running:
-            self.kill(reason)
+            self.end(reason)
 
-    def kill(self, reason: Reason = Reason.DIED, because: str = "") -> None:
-        """Ends everything in it at once."""
+    def end(self, reason: Reason = Reason.DIED, because: str = "") -> None:
+        """Ends everything in it at once; who waits for it is told this reason."""
         if self._ended_for is None:
             self._ended_for, self._ended_because = reason, because
         self._launched.kill()
 
     async def close(self) -> None:
         """Ends it, and waits until nothing of it is left."""
-        self.kill()
+        self.end()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -252,7 +261,7 @@ class Session:
         except Violation as violation:
             self._violated(violation)
         finally:
-            self.kill()
+            self.end()
             self._end()
 
     async def _take(self, header: Header, payload: bytes) -> None:
@@ -272,7 +281,7 @@ class Session:
             return  # a thread of the code that prints when nothing runs; nobody is there to hear it
         running.wire_bytes += len(payload)
         if running.wire_bytes > MOST_WIRE_BYTES:
-            self.kill(Reason.OUTPUT)
+            self.end(Reason.OUTPUT)
             return
         if kind == "done" and self._ends_beyond_its_limits():
             return
@@ -334,7 +343,7 @@ class Session:
         return Done(False, reason, restarted=True, message=f"{said} {STATE_LOST}")
 
     def _violated(self, violation: Violation) -> None:
-        self.kill(Reason.DIED, f"The code disturbed the sandbox's own channel ({violation}), and was ended.")
+        self.end(Reason.DIED, f"The code disturbed the sandbox's own channel ({violation}), and was ended.")
 
     def _end(self) -> None:
         """Nothing more will come: whoever waits is told."""
@@ -365,7 +374,7 @@ class Session:
         self.used = watchdog.look(self.init)
         reason = self.used.beyond(self.limits) if self._is_watched else None
         if reason is not None:
-            self.kill(reason)
+            self.end(reason)
         return reason is not None
 
     # --- Means ------------------------------------------------------------------------------------------------------
@@ -398,7 +407,7 @@ class Session:
         try:
             header, payload = await asyncio.wait_for(replies.get(), seconds)
         except TimeoutError:
-            self.kill(Reason.DIED)
+            self.end(Reason.DIED)
             raise SessionGone(GONE) from None
         if header.get("gone") is True:
             raise SessionGone(GONE)
