@@ -21,6 +21,13 @@ class TenantAdmin(admin.ModelAdmin[Tenant]):
     list_display = ["name", "id", "created_at", "suspended_at"]
     search_fields = ["name", "id"]
     readonly_fields = ["id", "created_at"]
+    fieldsets = [
+        (None, {"fields": ["name", "id", "created_at", "suspended_at", "when_busy"]}),
+        (
+            "Code interpreter",
+            {"fields": ["code_sessions", "code_seconds", "code_memory_mb", "code_data_mb", "code_output_kb"]},
+        ),
+    ]
 
 
 @admin.register(ApiToken)

@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from django.core.validators import RegexValidator
+from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.utils import timezone
 
@@ -22,6 +22,15 @@ class WhenBusy(models.TextChoices):
     INTERRUPT = "interrupt", "interrupt: cancel the run, then go on"
 
 
+def code_limit(what: str, *, least: int = 1) -> "models.PositiveIntegerField[int | None, int | None]":
+    return models.PositiveIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(least)],
+        help_text=f"{what} Empty: as the installation has it; more than that changes nothing.",
+    )
+
+
 class Tenant(models.Model):
     """A customer of this installation: sees nothing but its own objects."""
 
@@ -35,6 +44,11 @@ class Tenant(models.Model):
         default=WhenBusy.REJECT,
         help_text="For messages and runs on a busy thread, unless the request says X-Holdfast-When-Busy.",
     )
+    code_sessions = code_limit("Code sessions at once.")
+    code_seconds = code_limit("Seconds that one execution of code may take.")
+    code_memory_mb = code_limit("Memory of a code session, in MiB.", least=64)
+    code_data_mb = code_limit("Space of a code session's /mnt/data, in MiB.")
+    code_output_kb = code_limit("How much of an execution's output the model is shown, in KiB.")
 
     def __str__(self) -> str:
         return self.name
