@@ -3,13 +3,13 @@
 import logging
 from collections.abc import Iterable
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 
 from django.db import transaction
 from django.utils import timezone
 
 from files import storage
-from files.models import File, UnclaimedBlob, UploadPart
+from files.models import UnclaimedBlob
 from files.storage import StorageFailed, Stored
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,16 @@ def save(pieces: Iterable[bytes]) -> Stored:
         raise
 
 
-def give(stored: Stored, owner: File | UploadPart) -> None:
+class Owner(Protocol):
+    """A row with a blob, such as a file. Its app connects `owner_deleted` to the deletion of its rows."""
+
+    blob: Any
+    bytes: Any
+
+    def save(self, *, force_insert: bool) -> None: ...
+
+
+def give(stored: Stored, owner: Owner) -> None:
     """Part of the transaction that makes this new row the blob's owner."""
     owner.blob, owner.bytes = stored.blob, stored.bytes
     owner.save(force_insert=True)
