@@ -219,6 +219,7 @@ INSTALLED_APPS = [
     "vector_stores",
     "assistants",
     "threads",
+    "tools",
     "runs",
 ]
 MIDDLEWARE = [

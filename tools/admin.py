@@ -1,0 +1,18 @@
+"""What threads' code has left, in the admin: to look at; a file's content is not shown."""
+
+from django.contrib import admin
+
+from files.admin import LookOnly
+from tools.models import CodeFile, CodeSpace
+
+
+@admin.register(CodeSpace)
+class CodeSpaceAdmin(LookOnly):
+    list_display = ["thread_id", "tenant", "used_at", "generation"]
+    search_fields = ["thread__id", "tenant__name"]
+
+
+@admin.register(CodeFile)
+class CodeFileAdmin(LookOnly):
+    list_display = ["name", "bytes", "thread_id", "tenant", "file_id", "updated_at"]
+    search_fields = ["name", "thread__id", "tenant__name"]

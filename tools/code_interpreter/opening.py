@@ -1,0 +1,143 @@
+"""A session that stands ready for a call: opened, with what earlier code has left and the files of the run in it."""
+
+import asyncio
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from assistant_site.wire.errors import WireError
+from sandbox.protocol import FileRefused, Limits, OpenedSession, SandboxUnavailable, SessionGone, SessionKey
+from tenants.models import Tenant
+from tools.code_interpreter import access, spaces
+from tools.code_interpreter.access import code_threads
+from tools.code_interpreter.limits import limits_of
+from tools.code_interpreter.passing import blob_pieces, ended
+from tools.code_interpreter.spaces import Input
+from tools.models import CodeFile
+from tools.tool import ToolContext
+
+PREPARING_SECONDS = 20.0  # for which a call waits while the sandbox is being prepared
+LOOK_SECONDS = 1.0
+OPENINGS = 2  # of a session that is gone before it stands ready
+PREPARING = "The code interpreter is being prepared; try again in a minute."
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A session for a call: what `begin` gives. `notes` open the call's logs, `asides` are for the model alone.
+
+    `problem`: there is no session, and this is why.
+    """
+
+    generation: str = ""
+    notes: list[str] = field(default_factory=list)
+    asides: list[str] = field(default_factory=list)
+    problem: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be in the session."""
+
+    limits: Limits
+    generation: str  # of the thread's last session, which has had everything then
+    absent: list[str]
+    inputs: list[Input]
+    kept: dict[str, CodeFile]
+
+
+def planned(context: ToolContext) -> Plan:
+    tenant = Tenant.objects.get(pk=context.tenant_id)
+    space, inputs = spaces.settled(context.tenant_id, context.thread_id, context.code_files)
+    kept = spaces.kept_of(context.tenant_id, context.thread_id)
+    return Plan(limits_of(tenant), space.generation, space.absent, inputs, kept)
+
+
+async def ready_session(context: ToolContext) -> Ready:
+    """The session with all its files. Raises SandboxError if there is none to be had, ThreadGone."""
+    plan = await code_threads().run(planned, context)
+    for attempt in range(1, OPENINGS + 1):
+        try:
+            return await _ready(context, plan)
+        except SessionGone:
+            if attempt == OPENINGS:
+                raise
+    raise AssertionError
+
+
+async def _ready(context: ToolContext, plan: Plan) -> Ready:
+    key = SessionKey(context.tenant_id, context.thread_id)
+    opened = await _opened_once_prepared(key, plan.limits)
+    notes, asides = [], []
+    absent = plan.absent
+    if opened.generation != plan.generation:
+        lost = await _put_kept(key, opened, plan)
+        absent = list(lost)
+        asides += [f"{name} could not be put back into /mnt/data: {why}" for name, why in lost.items()]
+        if plan.generation:
+            notes.append(new_session(len(plan.kept) - len(lost)))
+    asides += await _put_inputs(key, opened, plan)
+    await code_threads().run(spaces.stands_ready, context.tenant_id, context.thread_id, opened.generation, absent)
+    return Ready(opened.generation, notes, asides)
+
+
+def new_session(files: int) -> str:
+    put_back = f" {files} file{'s were' if files > 1 else ' was'} put back into /mnt/data." if files else ""
+    return f"[This is a new session: the variables and imports of earlier calls are gone.{put_back}]"
+
+
+async def _opened_once_prepared(key: SessionKey, limits: Limits) -> OpenedSession:
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + PREPARING_SECONDS
+    while True:
+        try:
+            return await access.sandbox().open(key, limits)
+        except SandboxUnavailable:
+            if not (await access.health()).is_preparing:
+                raise
+            if clock() > deadline:
+                raise SandboxUnavailable(PREPARING) from None
+        await asyncio.sleep(LOOK_SECONDS)
+
+
+async def _put_kept(key: SessionKey, opened: OpenedSession, plan: Plan) -> dict[str, str]:
+    """Puts back what earlier code has left; returns what could not be, with the reason."""
+    lost = {}
+    for name, row in plan.kept.items():
+        if why := await _put(key, opened.generation, name, row.blob, row.bytes, row.input_id):
+            lost[name] = why
+    return lost
+
+
+async def _put_inputs(key: SessionKey, opened: OpenedSession, plan: Plan) -> list[str]:
+    """Puts what the session does not have yet; returns what the model must know of what is missing."""
+    there = set(opened.files.values())
+    if opened.generation != plan.generation:
+        there |= {row.input_id for row in plan.kept.values()}
+    missing = []
+    for each in plan.inputs:
+        if each.id in there:
+            continue
+        if each.file is None:
+            missing.append(f"The file {each.id} is not in /mnt/data: it was deleted or has expired.")
+            continue
+        if each.file.bytes > plan.limits.data_bytes:
+            why = f"it has {spaces.told_size(each.file.bytes)}, and there is room for "
+            why += f"{spaces.told_size(plan.limits.data_bytes)}."
+        else:
+            why = await _put(key, opened.generation, each.name, each.file.blob, each.file.bytes, each.id)
+        if why:
+            missing.append(f"The file {each.name} ({each.id}) is not in /mnt/data: {why}")
+    return missing
+
+
+async def _put(key: SessionKey, generation: str, name: str, blob: str, size: int, tag: str) -> str:
+    """Why this file could not be put into the session; empty: it is there. Raises SandboxError for the rest."""
+    try:
+        async with ended(blob_pieces(blob, size)) as pieces:
+            await access.sandbox().put(key, generation, name, pieces, size, tag)
+    except (FileRefused, WireError) as problem:  # the session's, and the storage's
+        return str(problem)
+    return ""
