@@ -46,8 +46,8 @@ class Tenant(models.Model):
     )
     code_sessions = code_limit("Code sessions at once.")
     code_seconds = code_limit("Seconds that one execution of code may take.")
-    code_memory_mb = code_limit("Memory of a code session, in MiB.", least=64)
-    code_data_mb = code_limit("Space of a code session's /mnt/data, in MiB.")
+    code_memory_mb = code_limit("Memory of a code session, in MiB.", least=256)
+    code_data_mb = code_limit("Space of a code session's /mnt/data, in MiB.", least=16)
     code_output_kb = code_limit("How much of an execution's output the model is shown, in KiB.")
 
     def __str__(self) -> str:

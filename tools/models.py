@@ -18,7 +18,9 @@ class CodeSpace(TenantModel):
     generation = models.CharField(
         max_length=200, default="", blank=True, help_text="The last session that stood ready."
     )
-    # Kept files that could not be put into that session, so that they are not missed there.
+    # Of that session. {name: [bytes, modified]}: the files whose state there is the one that is kept or was put.
+    seen = models.JSONField(default=dict)
+    # Kept files that could not be put into it, so that they are not missed there.
     absent = models.JSONField(default=list)
     used_at = models.DateTimeField(default=timezone.now)
 

@@ -16,13 +16,14 @@ from assistant_site.wire.errors import WireError
 from files import actions, blobs
 from files.models import File, Purpose
 from files.storage import Stored, Streamed
-from sandbox.protocol import FileInfo, FileRefused, SessionGone, SessionKey
+from sandbox.protocol import FileInfo, FileRefused, SandboxError, SessionGone, SessionKey
 from tenants.models import Tenant, TenantQuerySet
 from tools.code_interpreter import access, spaces
 from tools.code_interpreter.access import code_threads
 from tools.code_interpreter.arguments import storable
 from tools.code_interpreter.limits import MOST_KEPT_FILES, kept_bytes
 from tools.code_interpreter.passing import ended, stored
+from tools.code_interpreter.spaces import Seen
 from tools.models import CodeFile
 
 logger = logging.getLogger(__name__)
@@ -33,10 +34,11 @@ AT_ONCE = 4
 
 @dataclass(frozen=True)
 class Left:
-    """What the thread's code has left until now, and its inputs, when an execution has ended."""
+    """What is known of a thread's files when an execution has ended."""
 
     kept: dict[str, CodeFile]
     inputs: dict[str, File]  # by their names
+    seen: Seen
     absent: frozenset[str]
 
 
@@ -48,31 +50,38 @@ class Kept:
     unkept: dict[str, str] = field(default_factory=dict)
 
 
-def left_by(tenant_id: str, thread_id: str) -> Left:
-    space = spaces.space_of(tenant_id, thread_id)
+def left_by(key: SessionKey, generation: str) -> Left:
+    space = spaces.space_of(key.tenant_id, key.thread_id)
     if space is None:
-        raise spaces.ThreadGone(thread_id)
-    files = File.objects.of(Tenant(pk=tenant_id)).in_bulk(list(space.inputs.values()))
+        raise spaces.ThreadGone(key.thread_id)
+    files = File.objects.of(Tenant(pk=key.tenant_id)).in_bulk(list(space.inputs.values()))
     inputs = {name: files[id] for name, id in space.inputs.items() if id in files}
-    return Left(spaces.kept_of(tenant_id, thread_id), inputs, frozenset(space.absent))
+    seen = space.seen if space.generation == generation else {}
+    return Left(spaces.kept_of(key.tenant_id, key.thread_id), inputs, seen, frozenset(space.absent))
 
 
 async def keep(key: SessionKey, generation: str, changed: Iterable[FileInfo]) -> Kept:
     """Stores what is new or other in the session, and forgets what is not there any more.
 
-    Raises SessionGone, ThreadGone; everything else is told in what it returns.
+    Also what was missed earlier, by a worker that died or a storage that failed: what is not `Left.seen` is looked at.
+    Raises SandboxError, ThreadGone; of single files everything is told in what it returns.
     """
     listed = await access.sandbox().files(key, generation)
-    left = await code_threads().run(left_by, key.tenant_id, key.thread_id)
+    left = await code_threads().run(left_by, key, generation)
     changed_names = {info.name for info in changed}
-    result = Kept([info for info in listed if info.name in changed_names])
-    wanted, refused = _chosen(listed, left, changed_names)
+    candidates = [i for i in listed if i.name in changed_names or left.seen.get(i.name) != spaces.state_of(i)]
+    wanted, refused = _chosen(candidates, listed, left)
+    failed: dict[str, str] = {}
     limit = asyncio.Semaphore(AT_ONCE)
 
     async def keep_one(info: FileInfo) -> None:
         async with limit:
-            if why := await _keep_one(key, generation, info, left):
-                refused[info.name] = why
+            try:
+                await _keep_one(key, generation, info, left.inputs.get(info.name))
+            except FileRefused as problem:
+                refused[info.name] = str(problem)
+            except WireError as problem:  # the storage's; another time
+                failed[info.name] = str(problem)
 
     for outcome in await asyncio.gather(*map(keep_one, wanted), return_exceptions=True):
         if isinstance(outcome, BaseException):
@@ -80,26 +89,27 @@ async def keep(key: SessionKey, generation: str, changed: Iterable[FileInfo]) ->
     gone = set() if len(listed) >= MOST_LISTED else left.kept.keys() - {info.name for info in listed} - left.absent
     # An old state under the name of what could not be kept would be taken for it.
     await code_threads().run(_forget, key, gone | (refused.keys() & left.kept.keys()))
-    result.unkept = {name: why for name, why in refused.items() if name in changed_names}
-    return result
+    unkept = refused | failed
+    seen = spaces.states_of(info for info in listed if info.name not in unkept)
+    if seen != left.seen:
+        await code_threads().run(spaces.have_seen, key, generation, seen)
+    return Kept(
+        [info for info in listed if info.name in changed_names - unkept.keys()],
+        {name: why for name, why in unkept.items() if name in changed_names},
+    )
 
 
-def _chosen(listed: list[FileInfo], left: Left, changed: set[str]) -> tuple[list[FileInfo], dict[str, str]]:
-    """Which files of the session are to be read and stored, and which are not to be kept, with the reason.
+def _chosen(candidates: list[FileInfo], listed: list[FileInfo], left: Left) -> tuple[list[FileInfo], dict[str, str]]:
+    """Which of these are to be read and stored, and which are not to be kept, with the reason.
 
-    Also what was missed earlier, such as by a worker that died. If there is too much, the small ones are kept.
+    If there is too much, the small ones are kept.
     """
-    candidates, room, places = [], kept_bytes(), MOST_KEPT_FILES
-    for info in listed:
-        row = left.kept.get(info.name)
-        was_put = row is None and info.name in left.inputs and left.inputs[info.name].bytes == info.bytes
-        if info.name in changed or (row is None and not was_put) or (row is not None and row.bytes != info.bytes):
-            candidates.append(info)
-        elif row is not None:
-            room, places = room - row.bytes, places - 1
+    looked_at = {info.name for info in candidates}
+    staying = [left.kept[info.name] for info in listed if info.name in left.kept and info.name not in looked_at]
+    room, places = kept_bytes() - sum(row.bytes for row in staying), MOST_KEPT_FILES - len(staying)
     wanted, refused = [], {}
     for info in sorted(candidates, key=lambda info: (info.bytes, info.name)):
-        if not _is_storable(info.name):
+        if not spaces.is_storable(info.name):
             refused[info.name] = "its name cannot be stored"
         elif places < 1:
             refused[info.name] = f"a conversation keeps {MOST_KEPT_FILES:,} files at most"
@@ -111,20 +121,10 @@ def _chosen(listed: list[FileInfo], left: Left, changed: set[str]) -> tuple[list
     return wanted, refused
 
 
-def _is_storable(name: str) -> bool:
-    return len(name) <= CodeFile.MOST_NAME and name == storable(name) and name.isprintable()
-
-
-async def _keep_one(key: SessionKey, generation: str, info: FileInfo, left: Left) -> str:
-    """Why the file is not kept; empty: it is."""
-    try:
-        async with ended(access.sandbox().read(key, generation, info.name, info.bytes)) as pieces:
-            new = await stored(pieces)
-    except (FileRefused, WireError) as problem:
-        return str(problem)
-    given = left.inputs.get(info.name)
+async def _keep_one(key: SessionKey, generation: str, info: FileInfo, given: File | None) -> None:
+    async with ended(access.sandbox().read(key, generation, info.name, info.bytes)) as pieces:
+        new = await stored(pieces)
     await code_threads().run(_own, key, info.name, new, given)
-    return ""
 
 
 def _own(key: SessionKey, name: str, new: Stored, given: File | None) -> None:
@@ -176,9 +176,12 @@ async def kept_if_there(key: SessionKey, generation: str, changed: Iterable[File
         return await keep(key, generation, changed)
     except (SessionGone, spaces.ThreadGone):
         return Kept()
+    except SandboxError as problem:
+        logger.warning("The files of the code of thread %s were not kept: %s", key.thread_id, problem)
+        return Kept(unkept={info.name: str(problem) for info in changed})
     except Exception:
         logger.exception("The files of the code of thread %s were not kept.", key.thread_id)
-        return Kept(unkept={info.name: "of a fault of the server" for info in changed})
+        return Kept(unkept={info.name: "the server has a fault" for info in changed})
 
 
 def names_of(tenant_id: str, thread_id: str) -> frozenset[str]:

@@ -1,10 +1,12 @@
 """A session that stands ready for a call: opened, with what earlier code has left and the files of the run in it."""
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from assistant_site.wire.errors import WireError
+from files.models import File
 from sandbox.protocol import FileRefused, Limits, OpenedSession, SandboxUnavailable, SessionGone, SessionKey
 from tenants.models import Tenant
 from tools.code_interpreter import access, spaces
@@ -12,7 +14,7 @@ from tools.code_interpreter.access import code_threads
 from tools.code_interpreter.limits import limits_of
 from tools.code_interpreter.passing import blob_pieces, ended
 from tools.code_interpreter.spaces import Input
-from tools.models import CodeFile
+from tools.models import CodeFile, CodeSpace
 from tools.tool import ToolContext
 
 PREPARING_SECONDS = 20.0  # for which a call waits while the sandbox is being prepared
@@ -42,8 +44,7 @@ class Plan:
     """What is to be in the session."""
 
     limits: Limits
-    generation: str  # of the thread's last session, which has had everything then
-    absent: list[str]
+    space: CodeSpace  # with the thread's last session, which has had everything then
     inputs: list[Input]
     kept: dict[str, CodeFile]
 
@@ -52,7 +53,7 @@ def planned(context: ToolContext) -> Plan:
     tenant = Tenant.objects.get(pk=context.tenant_id)
     space, inputs = spaces.settled(context.tenant_id, context.thread_id, context.code_files)
     kept = spaces.kept_of(context.tenant_id, context.thread_id)
-    return Plan(limits_of(tenant), space.generation, space.absent, inputs, kept)
+    return Plan(limits_of(tenant), space, inputs, kept)
 
 
 async def ready_session(context: ToolContext) -> Ready:
@@ -70,16 +71,24 @@ async def ready_session(context: ToolContext) -> Ready:
 async def _ready(context: ToolContext, plan: Plan) -> Ready:
     key = SessionKey(context.tenant_id, context.thread_id)
     opened = await _opened_once_prepared(key, plan.limits)
-    notes, asides = [], []
-    absent = plan.absent
-    if opened.generation != plan.generation:
-        lost = await _put_kept(key, opened, plan)
-        absent = list(lost)
+    notes: list[str] = []
+    asides: list[str] = []
+    there = set(opened.files.values())
+    is_new = opened.generation != plan.space.generation
+    absent: Iterable[str] = plan.space.absent
+    if is_new:
+        absent = lost = await _put_kept(key, opened.generation, plan)
         asides += [f"{name} could not be put back into /mnt/data: {why}" for name, why in lost.items()]
-        if plan.generation:
+        if plan.space.generation:
             notes.append(new_session(len(plan.kept) - len(lost)))
-    asides += await _put_inputs(key, opened, plan)
-    await code_threads().run(spaces.stands_ready, context.tenant_id, context.thread_id, opened.generation, absent)
+        there |= {row.input_id for row in plan.kept.values()}
+    put, missing = await _put_inputs(key, opened.generation, plan, there)
+    asides += missing
+    if is_new or put:
+        is_empty = not put and not plan.kept
+        listed = {} if is_empty else spaces.states_of(await access.sandbox().files(key, opened.generation))
+        seen = listed if is_new else plan.space.seen | {name: listed[name] for name in put if name in listed}
+        await code_threads().run(spaces.stands_ready, key, opened.generation, seen, absent)
     return Ready(opened.generation, notes, asides)
 
 
@@ -102,35 +111,35 @@ async def _opened_once_prepared(key: SessionKey, limits: Limits) -> OpenedSessio
         await asyncio.sleep(LOOK_SECONDS)
 
 
-async def _put_kept(key: SessionKey, opened: OpenedSession, plan: Plan) -> dict[str, str]:
+async def _put_kept(key: SessionKey, generation: str, plan: Plan) -> dict[str, str]:
     """Puts back what earlier code has left; returns what could not be, with the reason."""
     lost = {}
     for name, row in plan.kept.items():
-        if why := await _put(key, opened.generation, name, row.blob, row.bytes, row.input_id):
+        if why := await _put(key, generation, name, row.blob, row.bytes, row.input_id):
             lost[name] = why
     return lost
 
 
-async def _put_inputs(key: SessionKey, opened: OpenedSession, plan: Plan) -> list[str]:
-    """Puts what the session does not have yet; returns what the model must know of what is missing."""
-    there = set(opened.files.values())
-    if opened.generation != plan.generation:
-        there |= {row.input_id for row in plan.kept.values()}
-    missing = []
+async def _put_inputs(key: SessionKey, generation: str, plan: Plan, there: set[str]) -> tuple[list[str], list[str]]:
+    """Puts what the session does not have yet: the names, and what the model must know of what is missing."""
+    put, missing = [], []
     for each in plan.inputs:
         if each.id in there:
             continue
         if each.file is None:
             missing.append(f"The file {each.id} is not in /mnt/data: it was deleted or has expired.")
-            continue
-        if each.file.bytes > plan.limits.data_bytes:
-            why = f"it has {spaces.told_size(each.file.bytes)}, and there is room for "
-            why += f"{spaces.told_size(plan.limits.data_bytes)}."
-        else:
-            why = await _put(key, opened.generation, each.name, each.file.blob, each.file.bytes, each.id)
-        if why:
+        elif why := await _put_input(key, generation, plan, each.name, each.file):
             missing.append(f"The file {each.name} ({each.id}) is not in /mnt/data: {why}")
-    return missing
+        else:
+            put.append(each.name)
+    return put, missing
+
+
+async def _put_input(key: SessionKey, generation: str, plan: Plan, name: str, file: File) -> str:
+    if file.bytes > plan.limits.data_bytes:
+        room = spaces.told_size(plan.limits.data_bytes)
+        return f"it has {spaces.told_size(file.bytes)}, and there is room for {room}."
+    return await _put(key, generation, name, file.blob, file.bytes, str(file.pk))
 
 
 async def _put(key: SessionKey, generation: str, name: str, blob: str, size: int, tag: str) -> str:

@@ -9,9 +9,13 @@ from django.utils import timezone
 
 from files.models import File
 from files.names import clean_name
+from sandbox.protocol import FileInfo, SessionKey
 from tenants.models import Tenant
 from threads.models import Thread
+from tools.code_interpreter.arguments import storable
 from tools.models import CodeFile, CodeSpace
+
+Seen = dict[str, list[int]]  # of files by their names: bytes, and the sandbox's time
 
 MOST_NAME_BYTES = 240  # of one component; the sandbox's file system takes 255
 MOST_SUFFIX_BYTES = 32
@@ -72,11 +76,29 @@ def kept_of(tenant_id: str, thread_id: str) -> dict[str, CodeFile]:
     return {row.name: row for row in rows}
 
 
-def stands_ready(tenant_id: str, thread_id: str, generation: str, absent: Iterable[str]) -> None:
+def stands_ready(key: SessionKey, generation: str, seen: Seen, absent: Iterable[str]) -> None:
     """Notes the session that has all files it can have."""
-    CodeSpace.objects.of(Tenant(pk=tenant_id)).filter(thread_id=thread_id).update(
-        generation=generation, absent=sorted(absent), used_at=timezone.now()
-    )
+    spaces = CodeSpace.objects.of(Tenant(pk=key.tenant_id)).filter(thread_id=key.thread_id)
+    spaces.update(generation=generation, seen=seen, absent=sorted(absent), used_at=timezone.now())
+
+
+def have_seen(key: SessionKey, generation: str, seen: Seen) -> None:
+    """Notes the states of the session's files that are kept now."""
+    spaces = CodeSpace.objects.of(Tenant(pk=key.tenant_id)).filter(thread_id=key.thread_id, generation=generation)
+    spaces.update(seen=seen)
+
+
+def state_of(info: FileInfo) -> list[int]:
+    return [info.bytes, info.modified]
+
+
+def states_of(listed: Iterable[FileInfo]) -> Seen:
+    return {info.name: state_of(info) for info in listed if is_storable(info.name)}
+
+
+def is_storable(name: str) -> bool:
+    """Whether a name out of the sandbox can be stored and shown."""
+    return len(name) <= CodeFile.MOST_NAME and name == storable(name) and name.isprintable()
 
 
 def unique_name(filename: str, file_id: str, taken: Collection[str]) -> str:

@@ -242,5 +242,5 @@ def remarks_on(report: kept.Kept, changed: Sequence[FileInfo]) -> list[str]:
         if len(report.names) > MOST_LISTED:
             remarks.append(f"and {len(report.names) - MOST_LISTED} more")
     for name, why in list(report.unkept.items())[:MOST_LISTED]:
-        remarks.append(f"{name} is not kept beyond this session, and cannot be linked to: {why}.")
+        remarks.append(f"{name} is not kept beyond this session, and cannot be linked to: {why.rstrip('.')}.")
     return remarks

@@ -92,11 +92,12 @@ class Coder:
             return begun, await TOOL.run(ready, json.dumps({"code": code}), 1)
 
         begun, result = self.awaited(carry_out())
-        folded = json.loads(json.dumps(start))
+        folded: dict[Any, Any] = json.loads(json.dumps(start))
         for index, entry in enumerate(folded["outputs"]):
             entry["index"] = index
         for growth in growths:
-            folded = accumulate_delta(folded, {**copy.deepcopy(growth)})
+            grown: dict[Any, Any] = dict(growth)
+            folded = accumulate_delta(folded, copy.deepcopy(grown))
         return Called(result, without_indexes(folded), growths, begun, made.call_id)
 
     def awaited(self, coroutine: Coroutine[Any, Any, T]) -> T:

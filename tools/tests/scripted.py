@@ -1,10 +1,12 @@
 """A sandbox in the test's own process: real sessions, generations and files, but no walls.
 
-Code is Python that finds `files` ({name: bytes}), `show(event)`, and `die(reason)`, which ends its session.
+Code is Python that finds `files` ({name: bytes}), `touch(name)`, which makes a file look changed, `show(event)`, and
+`die(reason)`, which ends its session.
 """
 
 import itertools
 import traceback
+import zlib
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -37,6 +39,7 @@ class Session:
     limits: Limits
     files: dict[str, bytes] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
+    written: dict[str, int] = field(default_factory=dict)  # how often code said that it wrote a file
     variables: dict[str, Any] = field(default_factory=dict)
     results: dict[str, list[Event]] = field(default_factory=dict)
 
@@ -101,6 +104,7 @@ class ScriptedSandbox:
             "show": events.append,
             "print": lambda *values: events.append(Stdout(" ".join(map(str, values)) + "\n")),
             "die": die,
+            "touch": lambda name: session.written.update({name: session.written.get(name, 0) + 1}),
         }
         try:
             exec(code, session.variables)
@@ -143,4 +147,7 @@ class ScriptedSandbox:
 
     @staticmethod
     def _listed(session: Session) -> list[FileInfo]:
-        return [FileInfo(name, len(content)) for name, content in sorted(session.files.items())]
+        return [
+            FileInfo(name, len(content), zlib.crc32(content) + session.written.get(name, 0))
+            for name, content in sorted(session.files.items())
+        ]

@@ -139,12 +139,17 @@ def test_only_what_is_other_is_stored_again_and_old_blobs_go(cora: Coder) -> Non
 
 
 def test_a_file_written_again_with_the_same_content_keeps_its_blob(cora: Coder) -> None:
+    given = cora.upload("given", b"g")
     cora.run("files['a'] = b'1'")
     [row] = rows_of(cora).values()
-    cora.awaited(kept.keep(cora.key, cora.session.generation, cora.sandbox._listed(cora.session)))
-    assert cora.sandbox.reads == ["a", "a"]
+    cora.run("touch('a'); touch('given')")
+    assert cora.sandbox.reads[1:] == ["a", "given"]
     assert rows_of(cora)["a"].blob == row.blob
     assert is_stored(row.blob)
+    assert set(rows_of(cora)) == {"a"}
+    assert file_for(cora, "given") == given
+    cora.run("x = 1")
+    assert len(cora.sandbox.reads) == 3
 
 
 def test_a_file_that_code_deletes_is_gone(cora: Coder) -> None:
@@ -173,13 +178,37 @@ def test_a_changed_input_is_kept_and_comes_back_under_both_names(cora: Coder) ->
 
 
 def test_what_another_worker_missed_is_kept_by_the_next_call(cora: Coder) -> None:
+    cora.run("files['b'] = b'1'")
     cora.sandbox.files, whole = fail, cora.sandbox.files
-    call = cora.run("files['a'] = b'1'")
+    call = cora.run("files['a'] = b'1'; files['b'] = b'2'")
     assert "a is not kept beyond this session" in call.result.output
-    assert cora.kept == {}
+    assert cora.kept == {"b": b"1"}
     cora.sandbox.files = whole
     cora.run("x = 1")
-    assert cora.kept == {"a": b"1"}
+    assert cora.kept == {"a": b"1", "b": b"2"}
+
+
+def test_what_the_storage_did_not_take_is_kept_by_the_next_call(cora: Coder, monkeypatch: pytest.MonkeyPatch) -> None:
+    cora.run("files['b'] = b'1'")
+    with monkeypatch.context() as broken:
+        broken.setattr(storage.Writer, "finish", no_storage)
+        call = cora.run("files['a'] = b'1'; files['b'] = b'2'")
+    assert "a is not kept beyond this session" in call.result.output
+    assert "sandbox:" not in call.result.output
+    assert cora.kept == {"b": b"1"}
+    cora.run("x = 1")
+    assert cora.kept == {"a": b"1", "b": b"2"}
+
+
+def no_storage(writer: storage.Writer) -> None:
+    raise storage.StorageFailed
+
+
+def test_what_lost_code_has_written_is_kept(cora: Coder) -> None:
+    cora.run("files['a'] = b'1'")
+    cora.sandbox.cut_after = 0
+    assert "lost" in cora.run("files['a'] = b'2'").logs
+    assert cora.kept == {"a": b"2"}
 
 
 async def fail(*_: Any) -> Any:
