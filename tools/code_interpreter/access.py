@@ -27,7 +27,7 @@ def remote() -> Sandbox:
 
 _make: Callable[[], Sandbox] = remote
 _of_loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Sandbox] = weakref.WeakKeyDictionary()
-_healths: weakref.WeakKeyDictionary[Sandbox, tuple[float, Health]] = weakref.WeakKeyDictionary()
+_healths: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[float, Health]] = weakref.WeakKeyDictionary()
 
 
 def is_off() -> bool:
@@ -44,10 +44,10 @@ def sandbox() -> Sandbox:
 
 async def health() -> Health:
     """The sandbox's health, `HEALTH_SECONDS` old at most."""
-    asked = sandbox()
-    known = _healths.get(asked)
+    loop = asyncio.get_running_loop()
+    known = _healths.get(loop)
     if known is None or time.monotonic() - known[0] > HEALTH_SECONDS:
-        known = _healths[asked] = time.monotonic(), await asked.health()
+        known = _healths[loop] = time.monotonic(), await sandbox().health()
     return known[1]
 
 

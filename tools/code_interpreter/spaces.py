@@ -1,5 +1,6 @@
 """Which files a thread's code finds, and under which names: decided once, told to the model before it writes code."""
 
+import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -12,7 +13,6 @@ from files.names import clean_name
 from sandbox.protocol import FileInfo, SessionKey
 from tenants.models import Tenant
 from threads.models import Thread
-from tools.code_interpreter.arguments import storable
 from tools.models import CodeFile, CodeSpace
 
 Seen = dict[str, list[int]]  # of files by their names: bytes, and the sandbox's time
@@ -20,6 +20,7 @@ Seen = dict[str, list[int]]  # of files by their names: bytes, and the sandbox's
 MOST_NAME_BYTES = 240  # of one component; the sandbox's file system takes 255
 MOST_SUFFIX_BYTES = 32
 MOST_BRIEFED = 50
+_UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # control codes, line ends, halves of pairs
 
 
 class ThreadGone(Exception):
@@ -98,7 +99,7 @@ def states_of(listed: Iterable[FileInfo]) -> Seen:
 
 def is_storable(name: str) -> bool:
     """Whether a name out of the sandbox can be stored and shown."""
-    return len(name) <= CodeFile.MOST_NAME and name == storable(name) and name.isprintable()
+    return len(name) <= CodeFile.MOST_NAME and _UNFIT.search(name) is None
 
 
 def unique_name(filename: str, file_id: str, taken: Collection[str]) -> str:

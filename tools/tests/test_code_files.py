@@ -1,5 +1,6 @@
 """Files of code: what it is given, what it leaves, and that neither bytes nor blobs are lost."""
 
+import random
 import threading
 from datetime import timedelta
 from pathlib import Path
@@ -242,10 +243,10 @@ def test_a_list_that_may_not_be_whole_deletes_nothing(cora: Coder, monkeypatch: 
     assert set(cora.kept) == {"a", "b"}
 
 
-@pytest.mark.parametrize("name", ["a\nb", "\udc00", "x" * 600, "\x1b[31m"])
+@pytest.mark.parametrize("name", ["a\nb", "\udc00", "x" * 600, "\x1b[31m", "a\u2028b"])
 def test_names_that_cannot_be_stored(cora: Coder, name: str) -> None:
-    call = cora.run(f"files[{name!r}] = b'1'; files['good'] = b'1'")
-    assert set(cora.kept) == {"good"}
+    call = cora.run(f"files[{name!r}] = b'1'; files['good\u3000\u202fname'] = b'1'")
+    assert set(cora.kept) == {"good\u3000\u202fname"}
     assert "its name cannot be stored" in call.result.output
 
 
@@ -284,6 +285,42 @@ def test_a_worker_that_died_while_it_put_files_back_is_made_good(cora: Coder) ->
     cora.sandbox.put = put
     assert "2 files were put back" in cora.run("print(files)").logs
     assert set(cora.kept) == {"a", "b"}
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_happens_what_the_session_has_is_kept_in_the_end(
+    cora: Coder, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Random work and failures; a session that ends may lose only what was not told as kept."""
+    chance = random.Random(seed)
+    whole_files, whole_finish = cora.sandbox.files, storage.Writer.finish
+    for _ in range(12):
+        monkeypatch.setattr(storage.Writer, "finish", whole_finish)
+        cora.sandbox.files, cora.sandbox.cut_after = whole_files, None
+        match chance.choice(["", "", "", "upload", "lose", "cut", "list", "storage"]):
+            case "upload":
+                cora.upload(chance.choice("abc"), bytes([chance.randrange(3)]))
+            case "lose" if cora.sandbox.sessions:
+                cora.lose_session()
+            case "cut":
+                cora.sandbox.cut_after = 0
+            case "list":
+                cora.sandbox.files = fail
+            case "storage":
+                monkeypatch.setattr(storage.Writer, "finish", no_storage)
+        name, content = chance.choice("abcd"), bytes([chance.randrange(3)])
+        cora.run(chance.choice([f"files[{name!r}] = {content!r}", f"files.pop({name!r}, None)", f"touch({name!r})"]))
+    monkeypatch.setattr(storage.Writer, "finish", whole_finish)
+    cora.sandbox.files, cora.sandbox.cut_after = whole_files, None
+    cora.run("x = 1")
+    there = cora.session.files
+    given = {name: cora.content(id) for name, id in CodeSpace.objects.of(cora.tenant).get().inputs.items()}
+    unchanged = {name for name in there if there[name] == given.get(name)}
+    assert cora.kept == {name: content for name, content in there.items() if name not in unchanged}
+    cora.lose_session()
+    cora.run("x = 1")
+    missing = {name: content for name, content in given.items() if name not in there}  # inputs that code has deleted
+    assert cora.session.files == there | missing
 
 
 # --- Links -----------------------------------------------------------------------------------------------------------

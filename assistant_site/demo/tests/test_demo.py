@@ -160,6 +160,16 @@ def test_lines_call_functions_and_then_separates_turns() -> None:
     assert all(part in said(last) for part in ("sun", "rain", "send_mail: sent 42"))
 
 
+def test_code_is_run_and_its_output_quoted() -> None:
+    code = {"type": "function", "function": {"name": "code_interpreter", "parameters": {"type": "object"}}}
+    script = 'Draw.\ncall:code_interpreter {"code": "x = 1\\nprint(x)"}\nthen:\ncall:code_interpreter {"code": "x"}'
+    assert calls(user(script, tools=[code])) == [("code_interpreter", '{"code": "x = 1\\nprint(x)"}')]
+    first = made("code_interpreter"), output(0, "1")
+    assert calls(user(script, *first, tools=[code])) == [("code_interpreter", '{"code": "x"}')]
+    text = said(user("call:code_interpreter {}", *first, tools=[code]))
+    assert text == "The demo model called tools and got these outputs:\n\n- code_interpreter: 1"
+
+
 def test_calls_stream_in_pieces() -> None:
     events = events_of(user('call:get_weather {"city": "Bonn am Rhein", "x": [1, 2]}\ncall:send_mail {}', tools=TOOLS))
     finished = events[-1]
