@@ -87,6 +87,20 @@ def url(*names: str, default: str = "", schemes: tuple[str, ...] = ("http", "htt
     return _read(names, default, convert, f"an address that begins with {' or '.join(s + '://' for s in schemes)}")
 
 
+def urls(*names: str, default: list[str], schemes: tuple[str, ...]) -> list[str]:
+    """A comma-separated list of addresses."""
+
+    def convert(value: str) -> list[str]:
+        found = [part.strip().rstrip("/") for part in value.split(",") if part.strip()]
+        if not all(urlsplit(address).scheme in schemes for address in found):
+            raise ValueError
+        return found
+
+    return _read(
+        names, default, convert, f"a list of addresses that begin with {' or '.join(s + '://' for s in schemes)}"
+    )
+
+
 def items(*names: str, default: list[str]) -> list[str]:
     """A comma-separated list."""
     return _read(names, default, lambda v: [part.strip() for part in v.split(",") if part.strip()], "a list")

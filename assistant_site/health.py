@@ -1,9 +1,12 @@
-"""`/healthz`: this process is alive. `/readyz`: everything it needs answers, and if not, what does not."""
+"""`/healthz`: this process is alive. `/readyz`: everything it needs answers, and if not, what does not.
+
+Whether code can be run is told there as well, but is not needed: most runs do without.
+"""
 
 from django.db import DatabaseError, InterfaceError, connection
 from django.http import HttpRequest, JsonResponse
 
-from assistant_site import valkey
+from assistant_site import code, valkey
 from assistant_site.wire import rest
 from runs.workers import ALIVE_KEY
 from vector_stores.tasks import ALIVE_KEY as INGESTION_ALIVE_KEY
@@ -48,4 +51,5 @@ def readyz(request: HttpRequest) -> JsonResponse:
         "ingestion": _worker(INGESTION_ALIVE_KEY, "ingestion worker", "Q_CLUSTER_NAME=ingestion manage.py qcluster"),
     }
     ready = all(state == "ok" for state in parts.values())
-    return rest.logged(JsonResponse({"status": "ok" if ready else "not ready", **parts}, status=200 if ready else 503))
+    told = {"status": "ok" if ready else "not ready", **parts, "code_interpreter": str(code.state())}
+    return rest.logged(JsonResponse(told, status=200 if ready else 503))

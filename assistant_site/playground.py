@@ -6,6 +6,8 @@ from django.shortcuts import render
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
+from assistant_site import code
+
 
 @csrf_exempt  # so that a POST is told the truth: 405, not 403
 @require_safe
@@ -16,5 +18,6 @@ def home(request: HttpRequest) -> HttpResponse:
         "base_url": request.build_absolute_uri("/v1"),
         "demo": demo,
         "model": "demo" if demo else "gpt-4o-mini",
+        "code": code.state(),
     }
     return render(request, "home.html", shown)

@@ -10,6 +10,7 @@ import django_stubs_ext
 
 from assistant_site import environment as env
 from assistant_site.secrets import kept_in
+from sandbox.environment import default_directory
 
 django_stubs_ext.monkeypatch()
 
@@ -142,6 +143,29 @@ WHEN_BUSY_SECONDS = env.number("WHEN_BUSY_SECONDS", default=RUN_SECONDS, low=1)
 POLL_AFTER_MS = env.number("POLL_AFTER_MS", default=250, low=1)
 STREAM_KEEP_ALIVE = env.flag("STREAM_KEEP_ALIVE", default=False)
 STREAM_KEPT_SECONDS = env.number("STREAM_KEPT_SECONDS", default=900, low=1)
+
+# --- The code interpreter (docs/code-interpreter.md) -----------------------------------------------------------------
+
+CODE_INTERPRETER = env.choice("CODE_INTERPRETER", default="auto", of=("auto", "off"))
+_sandboxes = env.urls("SANDBOX_URLS", default=[], schemes=("unix", "http", "https"))
+# `manage.py up` runs one of its own, unless others are named.
+SANDBOX_SOCKET = EMBEDDED_SOCKET_DIR / "sandbox.sock"
+SANDBOX_URLS = _sandboxes or [f"unix://{SANDBOX_SOCKET}"]
+EMBEDDED_SANDBOX = CODE_INTERPRETER == "auto" and not _sandboxes
+SANDBOX_TOKEN = env.text("SANDBOX_TOKEN")
+SANDBOX_DIR = env.path("SANDBOX_DIR", default=default_directory(VAR_DIR))
+SANDBOX_POOL = env.number("SANDBOX_POOL", default=2, high=64)
+SANDBOX_IDLE_MINUTES = env.number("SANDBOX_IDLE_MINUTES", default=20, low=1)
+SANDBOX_AGE_MINUTES = env.number("SANDBOX_AGE_MINUTES", default=60, low=1)
+# What one session may use; a tenant may be given less.
+CODE_SECONDS = env.number("CODE_SECONDS", default=120, low=1, high=3_600)
+CODE_MEMORY_MB = env.number("CODE_MEMORY_MB", default=1_024, low=256)
+CODE_DATA_MB = env.number("CODE_DATA_MB", default=512, low=16)
+CODE_SESSIONS_PER_TENANT = env.number("CODE_SESSIONS_PER_TENANT", default=4, low=1)
+# Of one execution's output, what the model is shown.
+CODE_OUTPUT_KB = env.number("CODE_OUTPUT_KB", default=32, low=1, high=1_024)
+# Of a thread's files, what outlives its session.
+CODE_KEPT_MB = env.number("CODE_KEPT_MB", default=512)
 
 # --- R2R (vector_stores.r2r) -----------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""The web, worker and ingestion processes that `manage.py up` keeps running."""
+"""The web, worker, ingestion and sandbox processes that `manage.py up` keeps running."""
 
 import os
 import signal
@@ -80,10 +80,15 @@ class Child:
         stop_seconds: float,
         say: Callable[[str], None],
         environment: Mapping[str, str] | None = None,
+        knows_ours: bool = True,
+        is_vital: bool = True,
     ) -> None:
+        """`environment`: added to ours, or all there is unless it `knows_ours`. `is_vital`: we do not start without."""
         self.name = name
         self.command = command
         self.environment = dict(environment or {})
+        self.knows_ours = knows_ours
+        self.is_vital = is_vital
         self.folder = folder
         self.log = Log(log)
         self.stop_seconds = stop_seconds
@@ -107,7 +112,7 @@ class Child:
             self.command,
             log=self.log.file,
             death_signal=signal.SIGTERM,
-            environment=os.environ | {CHILD_OF_UP: "1"} | self.environment,
+            environment=os.environ | {CHILD_OF_UP: "1"} | self.environment if self.knows_ours else self.environment,
             folder=self.folder,
         )
 

@@ -4,6 +4,7 @@ import socket
 
 from django.conf import settings
 
+from assistant_site import code
 from assistant_site.embedded import address
 from assistant_site.embedded.first_start import Made
 
@@ -22,6 +23,7 @@ def welcome(made: Made) -> str:
         f"  API docs     {base}/docs",
         f"  Admin        {base}/admin",
         f"  Model        {_model()}",
+        f"  Code         {_code()}",
     ]
     if settings.HOST in ("0.0.0.0", "::"):  # noqa: S104
         lines.append(f"  Network      other machines reach it at http://{socket.gethostname()}:{settings.PORT}")
@@ -46,6 +48,15 @@ def _model() -> str:
     if settings.OPENAI_BASE_URL:
         return f"answers come from {_without_credentials(settings.OPENAI_BASE_URL)}"
     return "the built-in demo model answers; set OPENAI_API_KEY or OPENAI_BASE_URL for a real one"
+
+
+def _code() -> str:
+    state = code.state()
+    if state.word == "available":
+        return "python in a sandbox: ready"
+    if state.word == "preparing":
+        return f"python in a sandbox: being prepared; {settings.VAR_DIR / 'log' / 'sandbox.log'} tells when it is ready"
+    return f"python in a sandbox: off: {state.sentence or 'CODE_INTERPRETER is off.'}"
 
 
 def _model_name() -> str:

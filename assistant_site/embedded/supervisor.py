@@ -1,5 +1,6 @@
 """`manage.py up`: everything Holdfast needs, started in order, kept running, and ended in the opposite order."""
 
+import os
 import signal
 import sys
 import time
@@ -13,11 +14,13 @@ from assistant_site.embedded.children import Child
 from assistant_site.embedded.leftovers import Leftovers
 from assistant_site.embedded.process import CannotStart, Claim, tail
 from assistant_site.embedded.services import TEND_SECONDS, Services
+from sandbox.environment import kept
 
 READY_SECONDS = 120
 QUIET_SECONDS = 15  # after which waiting says what it waits for
 WEB_STOP_SECONDS = 8
 WORKER_STOP_SECONDS = 30
+SANDBOX_STOP_SECONDS = 8
 HOPELESS_DEATHS = 3  # of one process before the first "ready"
 
 
@@ -78,6 +81,20 @@ class Supervisor:
                 environment={"Q_CLUSTER_NAME": "ingestion"},
             ),
         ]
+        if settings.EMBEDDED_SANDBOX:
+            self._children.append(
+                Child(
+                    "sandbox",
+                    [sys.executable, "-m", "sandbox.daemon"],
+                    folder=settings.BASE_DIR,
+                    log=logs / "sandbox.log",
+                    stop_seconds=SANDBOX_STOP_SECONDS,
+                    say=say,
+                    environment=sandbox_environment(),
+                    knows_ours=False,
+                    is_vital=False,
+                )
+            )
 
     def run(self) -> None:
         """Start, show the screen, tend until stopped; whatever happens, end what was started."""
@@ -114,7 +131,7 @@ class Supervisor:
             time.sleep(0.05)
             self._tend()
             for child in self._children:
-                if child.deaths >= HOPELESS_DEATHS:
+                if child.is_vital and child.deaths >= HOPELESS_DEATHS:
                     raise CannotStart(
                         f"the {child.name} process keeps ending. The end of {child.log.file}:\n{tail(child.log.file)}"
                     )
@@ -148,6 +165,20 @@ class Supervisor:
             child.wait_stopped(started + child.stop_seconds)
         self._services.stop()
         self._leftovers.forget()
+
+
+def sandbox_environment() -> dict[str, str]:
+    """All that the sandbox's daemon knows: how it is to work, and none of our secrets."""
+    return kept(os.environ) | {
+        "SANDBOX_SOCKET": str(settings.SANDBOX_SOCKET),
+        "SANDBOX_ENVIRONMENT": str(settings.SANDBOX_DIR),
+        "SANDBOX_BUILD": "1",
+        "SANDBOX_POOL": str(settings.SANDBOX_POOL),
+        "SANDBOX_IDLE_SECONDS": str(settings.SANDBOX_IDLE_MINUTES * 60),
+        "SANDBOX_AGE_SECONDS": str(settings.SANDBOX_AGE_MINUTES * 60),
+        "SANDBOX_MEMORY_MB": str(settings.CODE_MEMORY_MB),
+        "SANDBOX_DATA_MB": str(settings.CODE_DATA_MB),
+    }
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

@@ -13,15 +13,17 @@ from pathlib import Path
 import psycopg
 import pytest
 import redis
+from pytest_django import Settings
 
 from assistant_site.embedded import address
 from assistant_site.embedded.account import account_for
-from assistant_site.embedded.children import Log
+from assistant_site.embedded.children import Child, Log
 from assistant_site.embedded.commands import needs_servers
 from assistant_site.embedded.leftovers import Leftovers
 from assistant_site.embedded.postgres import Postgres
 from assistant_site.embedded.process import CannotStart, Claim, alive, spawn, tail, wait_gone
 from assistant_site.embedded.services import Services
+from assistant_site.embedded.supervisor import Supervisor, sandbox_environment
 from assistant_site.embedded.valkey import Valkey
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -33,6 +35,7 @@ OWNER = """
 import sys, time
 from pathlib import Path
 from assistant_site.embedded.services import Services
+from assistant_site.embedded.supervisor import Supervisor, sandbox_environment
 var = Path(sys.argv[1])
 services = Services.of(var=var, sockets=var / "run", password=sys.argv[2], database=True, valkey=True)
 services.start()
@@ -393,3 +396,84 @@ def test_the_servers_run_for_an_ordinary_user_too() -> None:
 
     assert done.returncode == 0, done.stderr
     assert "database system is shut down" in said
+
+
+def said_by(child: Child) -> str:
+    """What a child that ends by itself has written."""
+    child.start()
+    assert child.pid
+    child.wait_stopped(time.monotonic() + 10)
+    return child.log.file.read_text()
+
+
+def test_the_sandbox_process_knows_no_secret_of_ours(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secrets = {
+        name: f"secret-{name}" for name in ("OPENAI_API_KEY", "SECRET_KEY", "DATABASE_URL", "S3_SECRET_KEY", "MY")
+    }
+    for name, secret in secrets.items():
+        monkeypatch.setenv(name, secret)
+    settings.SANDBOX_POOL = 7
+    show = [sys.executable, "-c", "import os; print(sorted(os.environ.items()))"]
+
+    def child(environment: dict[str, str], *, knows_ours: bool) -> Child:
+        return Child(
+            "one",
+            show,
+            folder=tmp_path,
+            log=tmp_path / f"{knows_ours}.log",
+            stop_seconds=1,
+            say=print,
+            environment=environment,
+            knows_ours=knows_ours,
+        )
+
+    told = said_by(child(sandbox_environment(), knows_ours=False))
+    assert "('SANDBOX_POOL', '7')" in told
+    assert f"('SANDBOX_SOCKET', '{settings.SANDBOX_SOCKET}')" in told
+    assert "'PATH'" in told
+    assert "secret" not in told.lower()
+    assert settings.SECRET_KEY not in told
+    assert secrets["SECRET_KEY"] in said_by(child({}, knows_ours=True))
+
+
+def test_a_sandbox_is_started_unless_it_is_off_or_elsewhere(settings: Settings) -> None:
+    def children() -> list[str]:
+        return [child.name for child in Supervisor(print)._children]
+
+    assert children() == ["web", "worker", "ingestion", "sandbox"]
+    settings.EMBEDDED_SANDBOX = False
+    assert children() == ["web", "worker", "ingestion"]
+
+
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        ({}, "True ['unix://VAR/run/sandbox.sock'] VAR/sandbox"),
+        ({"CODE_INTERPRETER": "off"}, "False ['unix://VAR/run/sandbox.sock'] VAR/sandbox"),
+        ({"SANDBOX_URLS": "https://a, unix:///b/", "SANDBOX_DIR": "/c"}, "False ['https://a', 'unix:///b'] /c"),
+        ({"SANDBOX_URLS": "ftp://a"}, "SANDBOX_URLS must be a list of addresses that begin with unix:// or http:// or"),
+    ],
+)
+def test_the_settings_say_where_the_sandbox_is(variables: dict[str, str], expected: str) -> None:
+    var = tempfile.mkdtemp(prefix="hf", dir="/tmp")
+    os.chmod(var, 0o711)
+    code = "from assistant_site import settings as s; print(s.EMBEDDED_SANDBOX, s.SANDBOX_URLS, s.SANDBOX_DIR)"
+    try:
+        ran = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=PROJECT,
+            env=os.environ | {"HOLDFAST_VAR": var} | variables,
+            capture_output=True,
+            text=True,
+        )
+    finally:
+        shutil.rmtree(var)
+    assert (
+        (ran.stdout + ran.stderr)
+        .replace(var, "VAR")
+        .strip()
+        .removeprefix("Holdfast cannot start: ")
+        .startswith(expected)
+    )

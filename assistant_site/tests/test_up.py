@@ -1,6 +1,7 @@
 """`manage.py up`: the whole of Holdfast as an operator starts, ends and kills it. Real processes, one small folder."""
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -14,11 +15,13 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from assistant_site.embedded.process import alive
+from assistant_site.embedded.process import alive, tail
 from assistant_site.tests.stack import free_port
+from sandbox.tests.environments import environment_for_tests
 
 pytestmark = pytest.mark.slow
 
@@ -37,7 +40,8 @@ class Up:
         self._process = subprocess.Popen(
             [sys.executable, "manage.py", "up"],
             cwd=PROJECT,
-            env=os.environ | {"HOLDFAST_VAR": str(var), "PORT": str(port)} | environment,
+            # Without a sandbox, whose Python would be built anew in each new folder.
+            env=os.environ | {"HOLDFAST_VAR": str(var), "PORT": str(port), "CODE_INTERPRETER": "off"} | environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -82,6 +86,11 @@ class Up:
         request = urllib.request.Request(f"http://127.0.0.1:{self.port}{path}", headers=headers)
         with urllib.request.urlopen(request, timeout=10) as answer:
             return int(answer.status)
+
+    def json(self, path: str) -> Any:
+        """What a GET answers."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
+            return json.load(answer)
 
 
 @pytest.fixture(scope="module")
@@ -211,3 +220,42 @@ def test_a_server_of_yours_that_does_not_answer_is_named_without_its_password(tm
     assert "Valkey (Redis) at REDIS_URL does not answer" in refused.said
     assert "hush" not in refused.said
     assert "Traceback" not in refused.said
+
+
+@pytest.mark.sandbox
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+def test_the_sandbox_becomes_ready_beside_the_rest_and_ends_with_it(var: Path, port: int) -> None:
+    environment = environment_for_tests()
+    with up(var, port, CODE_INTERPRETER="auto", SANDBOX_DIR=str(environment), OPENAI_API_KEY="canary-of-up") as running:
+        running.ready()
+        assert "  Code         python in a sandbox: " in running.said
+        daemon = next(
+            pid for pid in processes_of(var) if b"sandbox.daemon" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        )
+        assert b"canary-of-up" not in Path(f"/proc/{daemon}/environ").read_bytes()
+        deadline = time.monotonic() + START_SECONDS
+        while (state := running.json("/readyz")["code_interpreter"]) != "available":
+            assert time.monotonic() < deadline, (state, tail(var / "log" / "sandbox.log", lines=40))
+            time.sleep(0.2)
+
+        os.kill(daemon, signal.SIGKILL)
+        while "The sandbox process has been started again." not in running.said:
+            assert time.monotonic() < deadline, running.said
+            time.sleep(0.05)
+        assert running.get("/readyz") == 200
+        assert running.signal(signal.SIGTERM) == 0
+    assert not processes_of(var)
+
+
+@pytest.mark.sandbox
+def test_without_a_python_for_the_sandbox_all_the_rest_runs(var: Path, port: int) -> None:
+    nowhere = {"PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": "http://127.0.0.1:9", "PIP_FIND_LINKS": ""}
+    nowhere |= {"PIP_RETRIES": "0", "PIP_NO_CACHE_DIR": "1", "NO_PROXY": "127.0.0.1"}
+    with up(var, port, CODE_INTERPRETER="auto", **nowhere) as running:
+        running.ready()
+        deadline = time.monotonic() + START_SECONDS
+        while "package index does not answer" not in (state := running.json("/readyz")["code_interpreter"]):
+            assert time.monotonic() < deadline, (state, tail(var / "log" / "sandbox.log", lines=40))
+            time.sleep(0.2)
+        assert state.startswith("off: ")
+        assert running.get("/readyz") == 200

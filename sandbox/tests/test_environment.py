@@ -10,7 +10,7 @@ import pytest
 
 from sandbox import environment
 from sandbox.environment import CannotBuild, build, default_directory, ensure, is_current, kept
-from sandbox.tests.environment import built
+from sandbox.tests.environments import environment_for_tests
 
 # As a model writes it; the warnings matplotlib has for what it cannot draw would end it.
 LABELS = """
@@ -45,7 +45,7 @@ for name in sys.argv[1:]:
 def python(folder: Path, code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run code in the environment, with nothing else around it."""
     return subprocess.run(
-        [built() / "bin" / "python", "-I", "-B", "-c", code, *arguments],
+        [environment_for_tests() / "bin" / "python", "-I", "-B", "-c", code, *arguments],
         cwd=folder,
         env={"MPLBACKEND": "agg", "MPLCONFIGDIR": str(folder / "mpl"), "LANG": "C.UTF-8"},
         capture_output=True,
@@ -82,7 +82,7 @@ def test_what_the_documents_promise_is_installed(tmp_path: Path) -> None:
 
 @pytest.mark.sandbox
 def test_everybody_can_read_it_it_is_compiled_and_does_not_name_the_place_it_was_built_in() -> None:
-    folder = built()
+    folder = environment_for_tests()
 
     for path in (folder, *folder.rglob("*")):
         mode = path.stat().st_mode
@@ -99,7 +99,7 @@ def test_everybody_can_read_it_it_is_compiled_and_does_not_name_the_place_it_was
 
 @pytest.mark.sandbox
 def test_a_current_environment_is_not_built_again() -> None:
-    folder = built()
+    folder = environment_for_tests()
     before = (folder / "made").stat().st_mtime_ns
 
     asyncio.run(ensure(folder))

@@ -36,12 +36,14 @@ class Tenancy:
 
 
 def lacking(missing: str) -> str:
-    """What /readyz misses, without an ingestion worker: there are no files here."""
+    """What /readyz misses, without an ingestion worker and a sandbox: there are no files and no code here."""
     try:
         parts = json.loads(missing)
     except ValueError:
         return missing
-    runs_need = {name: state for name, state in parts.items() if name not in ("status", "ingestion")}
+    runs_need = {
+        name: state for name, state in parts.items() if name not in ("status", "ingestion", "code_interpreter")
+    }
     return "" if set(runs_need.values()) == {"ok"} else missing
 
 

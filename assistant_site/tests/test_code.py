@@ -1,0 +1,112 @@
+"""What is told of the sandbox's health, wherever it is told: soon, without harm, and without a secret."""
+
+import asyncio
+import time
+
+import pytest
+from django.test import Client
+from pytest_django import Settings
+
+from assistant_site import code
+from assistant_site.code import State, Watch
+from assistant_site.embedded import screen
+from assistant_site.embedded.first_start import Made
+
+OFF = State("off", "bubblewrap is not installed. Debian: apt-get install bubblewrap")
+
+
+class Told:
+    """A sandbox that says `state` of itself after `seconds`."""
+
+    def __init__(self, state: State, seconds: float = 0) -> None:
+        self.state, self.seconds, self.asked = state, seconds, 0
+
+    async def __call__(self) -> State:
+        self.asked += 1
+        await asyncio.sleep(self.seconds)
+        return self.state
+
+
+@pytest.fixture
+def says(monkeypatch: pytest.MonkeyPatch) -> Told:
+    """The sandbox that this process asks."""
+    told = Told(OFF)
+    monkeypatch.setattr(code, "_watch", Watch(told))
+    return told
+
+
+def renew(monkeypatch: pytest.MonkeyPatch, told: Told) -> None:
+    monkeypatch.setattr(code, "_watch", Watch(told))
+
+
+def test_it_is_asked_once_in_some_seconds() -> None:
+    told = Told(OFF)
+    watch = Watch(told)
+
+    assert [watch.state() for _ in range(5)] == [OFF] * 5
+    assert told.asked == 1
+
+
+def test_a_slow_sandbox_keeps_nobody_waiting() -> None:
+    told = Told(State("available"), seconds=code.PATIENCE_SECONDS + 0.5)
+    watch = Watch(told)
+
+    started = time.monotonic()
+    assert watch.state() == code.UNKNOWN
+    assert watch.state() == code.UNKNOWN
+    assert time.monotonic() - started < 2 * code.PATIENCE_SECONDS + 0.3
+    time.sleep(0.7)
+    assert watch.state() == State("available")
+    assert told.asked == 1
+
+
+def test_a_bug_is_logged_and_not_shown(caplog: pytest.LogCaptureFixture) -> None:
+    async def broken() -> State:
+        raise RuntimeError("a bug")
+
+    assert Watch(broken).state() == code.UNKNOWN
+    assert "a bug" in caplog.text
+
+
+def test_switched_off_nobody_is_asked_and_nothing_is_said(says: Told, settings: Settings) -> None:
+    settings.CODE_INTERPRETER = "off"
+
+    assert code.state() == State("off")
+    assert "code interpreter" not in Client().get("/").content.decode()
+    assert "in a sandbox: off: CODE_INTERPRETER is off." in screen.welcome(Made())
+    assert says.asked == 0
+
+
+@pytest.mark.django_db
+def test_readiness_tells_it_and_does_not_depend_on_it(says: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    ready = Client().get("/readyz")
+    assert ready.json()["code_interpreter"] == f"off: {OFF.sentence}"
+
+    renew(monkeypatch, Told(State("available")))
+    assert Client().get("/readyz").json() == ready.json() | {"code_interpreter": "available"}
+
+
+@pytest.mark.django_db
+def test_the_page_and_the_admin_say_why_it_is_off(
+    says: Told, admin_client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for page in (Client().get("/").content.decode(), admin_client.get("/admin/").content.decode()):
+        assert "The code interpreter is off" in page
+        assert OFF.sentence in page
+
+    renew(monkeypatch, Told(State("preparing", "Its Python is being built.")))
+    for page in (Client().get("/").content.decode(), admin_client.get("/admin/").content.decode()):
+        assert "The code interpreter is being prepared" in page
+        assert "Its Python is being built." in page
+
+    renew(monkeypatch, Told(State("available")))
+    for page in (Client().get("/").content.decode(), admin_client.get("/admin/").content.decode()):
+        assert "code interpreter" not in page
+
+
+def test_the_first_screen_tells_it(says: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert f"Code         python in a sandbox: off: {OFF.sentence}\n" in screen.welcome(Made())
+    renew(monkeypatch, Told(State("preparing")))
+    assert "Code         python in a sandbox: being prepared; " in screen.welcome(Made())
+    renew(monkeypatch, Told(State("available")))
+    assert "Code         python in a sandbox: ready\n" in screen.welcome(Made())
