@@ -1,6 +1,5 @@
-"""`/healthz`: this process is alive. `/readyz`: everything it needs answers, and if not, what does not.
-
-Whether code can be run is told there as well, but is not needed: most runs do without.
+"""`/healthz`: this process is alive. `/readyz`: everything it needs answers, and if not, what does not. `/health`: what
+it can do without, but somebody will miss: the code interpreter.
 """
 
 from django.db import DatabaseError, InterfaceError, connection
@@ -14,6 +13,13 @@ from vector_stores.tasks import ALIVE_KEY as INGESTION_ALIVE_KEY
 
 def healthz(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"status": "ok"})
+
+
+def health(request: HttpRequest) -> JsonResponse:
+    """Answers 200 whatever it tells."""
+    state = code.state()
+    told = {"status": "ok", "code_interpreter": {"state": state.word, "reason": state.sentence or None}}
+    return rest.logged(JsonResponse(told))
 
 
 def _database() -> str:

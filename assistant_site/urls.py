@@ -61,6 +61,7 @@ api: list[URLPattern | URLResolver] = [
 urlpatterns = [
     path("", playground.home),
     *[path(prefix, include(api)) for prefix in API_PREFIXES],
+    path("health", health.health),
     path("healthz", health.healthz),
     path("readyz", health.readyz),
     path("openapi.json", SpectacularJSONAPIView.as_view(authentication_classes=[]), name="openapi"),

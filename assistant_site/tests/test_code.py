@@ -77,6 +77,16 @@ def test_switched_off_nobody_is_asked_and_nothing_is_said(says: Told, settings: 
     assert says.asked == 0
 
 
+def test_health_tells_it_for_programs(says: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    answer = Client().get("/health")
+    assert (answer.status_code, answer.json()) == (
+        200,
+        {"status": "ok", "code_interpreter": {"state": "off", "reason": OFF.sentence}},
+    )
+    renew(monkeypatch, Told(State("available")))
+    assert Client().get("/health").json()["code_interpreter"] == {"state": "available", "reason": None}
+
+
 @pytest.mark.django_db
 def test_readiness_tells_it_and_does_not_depend_on_it(says: Told, monkeypatch: pytest.MonkeyPatch) -> None:
     ready = Client().get("/readyz")
