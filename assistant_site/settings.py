@@ -155,6 +155,7 @@ EMBEDDED_SANDBOX = CODE_INTERPRETER == "auto" and not _sandboxes
 SANDBOX_TOKEN = env.text("SANDBOX_TOKEN")
 SANDBOX_DIR = env.path("SANDBOX_DIR", default=default_directory(VAR_DIR))
 SANDBOX_POOL = env.number("SANDBOX_POOL", default=2, high=64)
+SANDBOX_SESSIONS = env.number("SANDBOX_SESSIONS", default=0, high=4_000)  # 0: as many as the memory is for
 SANDBOX_IDLE_MINUTES = env.number("SANDBOX_IDLE_MINUTES", default=20, low=1)
 SANDBOX_AGE_MINUTES = env.number("SANDBOX_AGE_MINUTES", default=60, low=1)
 # What one session may use; a tenant may be given less.

@@ -169,7 +169,7 @@ class Supervisor:
 
 def sandbox_environment() -> dict[str, str]:
     """All that the sandbox's daemon knows: how it is to work, and none of our secrets."""
-    return kept(os.environ) | {
+    told = {
         "SANDBOX_SOCKET": str(settings.SANDBOX_SOCKET),
         "SANDBOX_ENVIRONMENT": str(settings.SANDBOX_DIR),
         "SANDBOX_BUILD": "1",
@@ -178,7 +178,11 @@ def sandbox_environment() -> dict[str, str]:
         "SANDBOX_AGE_SECONDS": str(settings.SANDBOX_AGE_MINUTES * 60),
         "SANDBOX_MEMORY_MB": str(settings.CODE_MEMORY_MB),
         "SANDBOX_DATA_MB": str(settings.CODE_DATA_MB),
+        "SANDBOX_SECONDS": str(settings.CODE_SECONDS),
     }
+    if settings.SANDBOX_SESSIONS:
+        told["SANDBOX_SESSIONS"] = str(settings.SANDBOX_SESSIONS)
+    return kept(os.environ) | told
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
