@@ -25,12 +25,13 @@ from runs.mending import mend
 from runs.models import Run, RunStep, StepStatus
 from runs.serializers import RunObjectSerializer, step_object
 from runs.tasks import enqueue_run
+from runs.turn import DECIDED
 from tenants.models import Tenant
 from threads import actions as thread_actions
 from threads.models import Message, MessageStatus, Thread
 from threads.serializers import MessageObjectSerializer, ThreadObjectSerializer, text_part
 from vector_stores.actions import stores_for_run
-from vector_stores.resources import store_ids_of
+from vector_stores.resources import code_files_of, store_ids_of
 
 
 class MovedMeanwhile(Exception):
@@ -123,10 +124,16 @@ def check_tool_choice(choice: Any, tools: list[dict[str, Any]]) -> None:
     )
 
 
-def set_stores(run: Run, tenant: Tenant, assistant: Assistant) -> None:
-    """Notes which vector stores the run may search: those of its assistant and of its thread."""
-    if any(tool["type"] == "file_search" for tool in run.tools):
-        thread = Thread.objects.of(tenant).only("tool_resources").get(pk=run.thread_id)
+def set_resources(run: Run, tenant: Tenant, assistant: Assistant) -> None:
+    """Notes what the run's tools work with: vector stores and files for code, its assistant's and its thread's."""
+    wanted = {tool["type"] for tool in run.tools} & {"file_search", "code_interpreter"}
+    if not wanted:
+        return
+    thread = Thread.objects.of(tenant).only("tool_resources").get(pk=run.thread_id)
+    if "code_interpreter" in wanted:
+        files = [*code_files_of(assistant.tool_resources), *code_files_of(thread.tool_resources)]
+        run.code_files = list(dict.fromkeys(files))
+    if "file_search" in wanted:
         run.assistant_stores = stores_for_run(tenant, store_ids_of(assistant.tool_resources))
         run.thread_stores = stores_for_run(tenant, store_ids_of(thread.tool_resources))
 
@@ -145,7 +152,7 @@ def start_run(*, tenant: Tenant, thread_id: str, body: dict[str, Any]) -> Run:
             thread_actions.insert_messages(thread_id, tenant.pk, added)
         elif not run.instructions and not Message.objects.of(tenant).filter(thread_id=thread_id).exists():
             raise nothing_to_go_on()
-        set_stores(run, tenant, assistant)
+        set_resources(run, tenant, assistant)
         insert(run, told_before=0)
     announce(run, [])
     return run
@@ -170,7 +177,7 @@ def start_thread_and_run(*, tenant: Tenant, body: dict[str, Any]) -> Run:
         if not run.instructions and not draft["messages"]:
             raise nothing_to_go_on()
         Thread.objects.of(tenant).filter(pk=thread.pk).update(active_run_id=run.pk)
-        set_stores(run, tenant, assistant)
+        set_resources(run, tenant, assistant)
         insert(run, told_before=1)
     announce(run, [("thread.created", ThreadObjectSerializer.of(thread))])
     return run
@@ -269,12 +276,13 @@ def close_open_objects(
     content: list[dict[str, Any]] | None = None,
     contents: dict[str, list[dict[str, Any]]] | None = None,
     spent: dict[str, Any] | None = None,
+    keeps_calls: bool = False,
 ) -> Telling:
     """Ends the run's open step and message badly; returns the events that tell of it, the message's first.
 
     `content` is what the message, or the step's calls, had got so far, if the caller knows; `contents` (by the ids of
     messages and steps) is what readers were told, for a caller who does not. `spent` is what the model turn had cost,
-    if it is known.
+    if it is known. With `keeps_calls` a step whose calls are decided stays open, for the worker that comes next.
     """
     told: Telling = []
     now = timezone.now()
@@ -291,6 +299,9 @@ def close_open_objects(
             told.append(("thread.message.incomplete", MessageObjectSerializer.of(message)))
         elif calls := (contents or {}).get(step.pk, content):
             step.step_details = {"type": "tool_calls", "tool_calls": calls}
+        if keeps_calls and DECIDED in step.carry:
+            step.save(update_fields=["step_details"])
+            continue
         step.status = how
         setattr(step, _ENDED_AT[how], now)
         step.last_error = last_error if how == StepStatus.FAILED else None

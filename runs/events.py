@@ -159,9 +159,8 @@ class RunLog:
         """A delta whose text at the path `grows` (say `delta`, `content`, 0, `text`, `value`) takes further pieces."""
         last = self._delta
         if last is not None and self._grow == grows and last["id"] == data["id"]:
-            entry = at(last, grows[:-2])  # the entry of the delta's list, which has the index
-            if entry["index"] == at(data, grows[:-2])["index"]:
-                entry[grows[-2]][grows[-1]] += piece
+            if indexes(last, grows) == indexes(data, grows):
+                at(last, grows[:-1])[grows[-1]] += piece
                 return
         self.settle()
         self._delta, self._delta_name, self._grow = data, name, grows
@@ -179,6 +178,16 @@ class RunLog:
             self.position += 1
             self._waiting.append((self.position, self._delta_name, dumps(self._delta)))
             self._delta = None
+
+
+def indexes(value: Any, path: Iterable[str | int]) -> list[int]:
+    """Of each list's entry on the way which one of the told object it is."""
+    found = []
+    for step in path:
+        value = value[step]
+        if isinstance(step, int):
+            found.append(value["index"])
+    return found
 
 
 def at(value: Any, path: Iterable[str | int]) -> Any:

@@ -6,8 +6,10 @@ Everything here runs in the engine's event loop. Database work is a synchronous 
 
 import asyncio
 import contextlib
+import copy
 import logging
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, TypeVar
 
 from django.conf import settings
@@ -17,7 +19,6 @@ from django.utils import timezone
 from assistant_site.db.errors import first_line
 from assistant_site.db.threads import DatabaseThreads
 from assistant_site.llm import client
-from assistant_site.llm.arguments import flaw_in
 from assistant_site.llm.chat import (
     ChatEvent,
     ModelFailed,
@@ -33,8 +34,12 @@ from runs.events import Appender, RunLog, Telling, message_delta, step_delta
 from runs.holding import LostClaim
 from runs.models import Run, RunStep
 from runs.preparing import Prepared, prepare
-from runs.turn import Call, Turn, carry_json, storable, usage_json
+from runs.serving import Serving
+from runs.turn import DECIDED, Call, FileLink, Turn, carry_json, carry_of, storable, usage_json
 from tools.citations import Citations, Cited
+from tools.code_interpreter import kept
+from tools.links import Link, Links
+from tools.registry import offered
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -42,7 +47,8 @@ T = TypeVar("T")
 SORRY = {"code": "server_error", "message": "Sorry, something went wrong."}
 
 
-Claimed = tuple[Run, Telling, Prepared | None]
+# The run, what is told of its claim, its first turn if that is prepared, and calls that another worker has begun.
+Claimed = tuple[Run, Telling, Prepared | None, RunStep | None]
 
 
 class Execution:
@@ -55,8 +61,11 @@ class Execution:
         self.stop_reason = ""
         self.task: asyncio.Task[None] | None = None
         self._turn: Turn | None = None
+        self._serving: Serving | None = None
         self._citations: Citations | None = None  # None: nothing can be cited, so brackets are only brackets
+        self._links = Links(())
         self._prepared: Prepared | None = None
+        self._kept: RunStep | None = None
 
     # --- What the engine does with it -----------------------------------------------------------------------------
 
@@ -97,6 +106,7 @@ class Execution:
                     pass
         except TimeoutError:
             await self.whole(self.tell(holding.expire, content=self.content_so_far()))
+            await self.abandon()
         except ModelFailed as failure:
             error = {"code": failure.code, "message": failure.message}
             await self.fail(error, spent=usage_json(failure.usage))
@@ -111,7 +121,7 @@ class Execution:
         found = await self.database.run(self.claim_and_prepare)
         if found is None:
             return False
-        self.run, told, self._prepared = found
+        self.run, told, self._prepared, self._kept = found
         self.log = RunLog(self.appender, self.run_id, self.run.event_position)
         self.tell_all(told)
         return True
@@ -121,11 +131,15 @@ class Execution:
         if found is None:
             return None
         run, told = found
+        if run.attempt > 1 or run.turns:  # it may have been another worker's
+            calls = holding.kept_calls(run)
+            if calls is not None:
+                return run, told, None, calls
         prepared = None
         # A failure is met again, and told, when the turn prepares for itself: the claim stands.
         with contextlib.suppress(Exception):
             prepared = prepare(run)
-        return run, told, prepared
+        return run, told, prepared, None
 
     async def take_a_turn(self) -> bool:
         """One model turn and what follows from it; whether another one is to come."""
@@ -137,17 +151,31 @@ class Execution:
             return False
         if await self.out_of_tokens(run.turns):  # the turn before these outputs took the last ones
             return False
+        if self._kept is not None:
+            return await self.resume(self._kept)
         if self._prepared is None:
             self._prepared = await self.database.run(prepare, run)
         prepared, self._prepared = self._prepared, None
+        if sentence := await serving.hindrance(prepared.offered):
+            await self.fail({"code": "server_error", "message": sentence})
+            return False
         request = await images.shown(prepared.endpoint, prepared.request)
-        turn = self._turn = Turn(run.turns + 1, prepared.offered)
+        turn = self._turn = Turn(run.turns + 1, prepared.offered, prepared.images)
+        self._links = Links(prepared.links)
         self._citations = Citations(prepared.sources) if serving.gives_sources(prepared.offered) else None
         async with contextlib.aclosing(client.stream_turn(prepared.endpoint, request)) as events:
             async for event in events:
                 await self.take_in(turn, event)
         await self.take_rest(turn)
         again = await self.conclude(turn)
+        self._turn = None
+        return again
+
+    async def resume(self, step: RunStep) -> bool:
+        """Goes on with calls that another worker was carrying out; whether another turn is to come."""
+        self._kept = None
+        turn = self._turn = Turn.kept(step, offered(self.held.tools))
+        again = await self.conclude_calls(turn, step, step.carry[DECIDED]["spent"], is_resumed=True)
         self._turn = None
         return again
 
@@ -162,10 +190,8 @@ class Execution:
             case ToolCallStarted(index, id, name):
                 await self.take_call(turn, index, storable(id), storable(name))
             case ToolCallArguments(index, text):
-                text = storable(text)
-                turn.calls[index].add_arguments(text)
-                if turn.calls[index].served is None:
-                    self.tell_arguments(turn, index, text)
+                if told := turn.calls[index].add_arguments(storable(text)):
+                    self.tell_growth(turn, index, told)
             case TurnFinished():
                 turn.finished = event
 
@@ -174,15 +200,29 @@ class Execution:
             return
         text = storable(text)
         for piece in self._citations.feed(text) if self._citations else [text]:
-            await self.show_text(turn, piece)
+            if isinstance(piece, str):
+                await self.show_linked(turn, self._links.feed(piece))
+            else:
+                await self.show_linked(turn, self._links.end())
+                await self.show_text(turn, piece)
 
     async def take_rest(self, turn: Turn) -> None:
-        """Shows what was held back because it might have become a marker."""
-        rest = self._citations.end() if self._citations else ""
-        if rest and turn.calls_step is None:
-            await self.show_text(turn, rest)
+        """Shows what was held back because it might have become a marker or a link."""
+        rest = self._links.feed(self._citations.end()) if self._citations else []
+        rest += self._links.end()
+        if turn.calls_step is None:
+            await self.show_linked(turn, rest)
 
-    async def show_text(self, turn: Turn, piece: str | Cited) -> None:
+    async def show_linked(self, turn: Turn, pieces: list[str | Link]) -> None:
+        """Shows text; a link to a file of the code's leads to a file that can be downloaded."""
+        for piece in pieces:
+            file_id = None
+            if isinstance(piece, Link):
+                file_id = await self.database.run(kept.file_for, self.held.tenant_id, self.held.thread_id, piece.name)
+            text = piece.text if isinstance(piece, Link) else piece
+            await self.show_text(turn, text if file_id is None else FileLink(text, file_id))
+
+    async def show_text(self, turn: Turn, piece: str | Cited | FileLink) -> None:
         if turn.message is None:
             await self.whole(self.open_message(turn))
         told = turn.grow_text(piece)
@@ -210,7 +250,7 @@ class Execution:
             await self.whole(self.open_calls(turn))
         if turn.calls:
             self.answer_flaws(turn, index - 1)  # before the next one begins: clients take it for done then
-        call = Call.begun(id, name, turn.offered.get(name))
+        call = Call.new(id, name, turn.offered.get(name))
         turn.calls.append(call)
         kind = call.entry["type"]
         opening = {"index": index, **call.entry, kind: dict(call.entry[kind])}
@@ -223,7 +263,7 @@ class Execution:
             return
         if call.name not in turn.offered:
             call.answer(f"There is no tool named '{call.name}'.")
-        elif flaw := flaw_in(call.arguments or "{}" if call.served else call.arguments):
+        elif flaw := flaws.in_call(turn.offered[call.name], call.arguments):
             turn.flawed = call.name
             call.answer(flaws.told_to_the_model(call.name, call.arguments, flaw))
         else:
@@ -237,10 +277,23 @@ class Execution:
         data = message_delta(turn.message[1].pk, [entry])
         self.log.tell_piece("thread.message.delta", data, ("delta", "content", 0, *inner), piece)
 
-    def tell_arguments(self, turn: Turn, index: int, text: str) -> None:
-        entry = {"index": index, "type": "function", "function": {"arguments": text}}
-        grows = ("delta", "step_details", "tool_calls", 0, "function", "arguments")
-        self.log.tell_piece("thread.run.step.delta", self.step_delta(turn, entry), grows, text)
+    def tell_growth(self, turn: Turn, index: int, growth: dict[str, Any]) -> None:
+        """Tells more of a call's details, which have grown by it: a text that may take further pieces, or anything."""
+        kind = turn.calls[index].entry["type"]
+        data = self.step_delta(turn, {"index": index, "type": kind, kind: growth})
+        inside = ("delta", "step_details", "tool_calls", 0, kind)
+        match growth:
+            case {"arguments": str(text)} | {"input": str(text)} if len(growth) == 1:
+                self.log.tell_piece("thread.run.step.delta", data, (*inside, *growth), text)
+            case {"outputs": [{"type": "logs", "logs": str(text)}]} if len(growth) == 1:
+                self.log.tell_piece("thread.run.step.delta", data, (*inside, "outputs", 0, "logs"), text)
+            case _:
+                self.log.tell("thread.run.step.delta", data)
+
+    def grow_call(self, turn: Turn, index: int, growth: dict[str, Any]) -> None:
+        """A tool tells more of the call it carries out."""
+        turn.calls[index].grow(copy.deepcopy(growth))
+        self.tell_growth(turn, index, growth)
 
     @staticmethod
     def step_delta(turn: Turn, entry: dict[str, Any]) -> dict[str, Any]:
@@ -252,6 +305,8 @@ class Execution:
         step, message, told = await self.database.run(holding.open_message, self.held, self.log.position, turn.number)
         turn.message = (step, message)
         self.tell_all(told)
+        for index, part in enumerate(turn.image_parts()):
+            self.log.tell("thread.message.delta", message_delta(message.pk, [{"index": index, **part}]))
 
     async def open_calls(self, turn: Turn) -> None:
         """Opens the step for calls; a message before it is whole now, for clients know one open step at a time."""
@@ -272,6 +327,7 @@ class Execution:
             raise ModelFailed("server_error", "The model's answer ended too early.")
         spent = usage_json(finished.usage)
         if turn.calls_step is not None and finished.reason == "tool_calls":
+            turn.carry = carry_of(finished)
             return await self.conclude_calls(turn, turn.calls_step, spent)
         await self.conclude_text(turn, finished.reason, spent)
         return False
@@ -301,12 +357,22 @@ class Execution:
             )
         )
 
-    async def conclude_calls(self, turn: Turn, step: RunStep, spent: dict[str, Any]) -> bool:
-        assert turn.finished is not None
+    async def conclude_calls(
+        self, turn: Turn, step: RunStep, spent: dict[str, Any], *, is_resumed: bool = False
+    ) -> bool:
         for index in range(len(turn.calls)):
             self.answer_flaws(turn, index)
-        await serving.serve(self.held, turn)
-        step.carry = carry_json(turn.finished, turn.calls)
+
+        async def keep() -> None:
+            step.carry = carry_json(turn)
+            await self.whole(self.tell(holding.keep_calls, step, turn.entries(), spent, turn.flawed))
+
+        tell = partial(self.grow_call, turn)
+        self._serving = Serving(self.held, turn, tell=tell, keep=keep, is_resumed=is_resumed)
+        await self._serving.begin()
+        await self._serving.serve()
+        self._serving = None
+        step.carry = carry_json(turn)
         if turn.flawed != "" and await self.database.run(flaws.had_one, self.held, turn.offered):
             await self.whole(self.tell(holding.complete_calls, step, turn.entries(), spent, turn.number))
             message = f"The model called '{turn.flawed}' with arguments that are not valid JSON, twice."
@@ -344,6 +410,7 @@ class Execution:
             return
         try:
             await self.whole(self.tell(holding.finish_cancelled, content=self.content_so_far()))
+            await self.abandon()
         except LostClaim:
             logger.info("%s is not ours any more.", self.run_id)
         except (OperationalError, InterfaceError) as error:
@@ -367,7 +434,12 @@ class Execution:
         turn = self._turn
         if turn is not None and turn.calls_step is not None:
             return turn.entries()
-        return turn.content() if turn is not None and turn.parts else None
+        return turn.content() if turn is not None and (turn.parts or turn.images) else None
+
+    async def abandon(self) -> None:
+        """The run has come to a bad end that nobody goes on from: what its calls have started ends, too."""
+        if self._serving is not None:
+            await self._serving.abandon()
 
     # --- Means ------------------------------------------------------------------------------------------------------
 

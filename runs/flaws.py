@@ -3,11 +3,12 @@
 Whether it was told before is in the rows, so another worker that goes on with the run knows it too.
 """
 
-from collections.abc import Collection
+from collections.abc import Mapping
 from typing import Any
 
 from assistant_site.llm.arguments import flaw_in
 from runs.models import Run, RunStep, StepStatus
+from tools.registry import Offered
 
 _QUOTED_CHARACTERS = 1_000
 
@@ -21,12 +22,19 @@ def told_to_the_model(name: str, text: str, flaw: str) -> str:
     )
 
 
-def had_one(run: Run, known: Collection[str]) -> bool:
-    """Whether an earlier turn of this run called one of these tools with arguments that are no JSON object."""
+def in_call(tool: Offered, arguments: str) -> str | None:
+    """What is wrong with the arguments of a call of this tool; None if it can be carried out."""
+    if tool.server_tool is not None:
+        return tool.server_tool.flaw(arguments) or None
+    return flaw_in(arguments)
+
+
+def had_one(run: Run, known: Mapping[str, Offered]) -> bool:
+    """Whether an earlier turn of this run called one of these tools with arguments that cannot be read."""
     # What a worker left half told says nothing of the model.
     whole = RunStep.objects.across_tenants().filter(run=run, type="tool_calls", status=StepStatus.COMPLETED)
     calls: list[dict[str, Any]] = []
     for details, carry in whole.values_list("step_details", "carry"):
         calls += [call["function"] for call in details["tool_calls"] if call["type"] == "function"]
         calls += carry.get("served", {}).values()
-    return any(call["name"] in known and flaw_in(call["arguments"] or "{}") for call in calls)
+    return any(call["name"] in known and in_call(known[call["name"]], call["arguments"] or "{}") for call in calls)

@@ -20,6 +20,7 @@ from runs.machine import Status
 from runs.mending import mend, was_told
 from runs.models import Run, RunStep, StepStatus, added_usage
 from runs.serializers import step_object
+from runs.turn import DECIDED
 from threads.models import Message, MessageStatus
 from threads.serializers import MessageObjectSerializer
 
@@ -183,6 +184,24 @@ def wait_for_outputs(
     return [run_event(run)]
 
 
+def keep_calls(
+    run: Run, position: int, step: RunStep, calls: list[dict[str, Any]], spent: dict[str, Any], flawed: str
+) -> Telling:
+    """Stores calls that are about to be carried out: from now on the step outlives its worker."""
+    step.step_details = {"type": "tool_calls", "tool_calls": calls}
+    step.carry = {**step.carry, DECIDED: {"spent": spent, "flawed": flawed}}
+    with transaction.atomic():
+        _write_run(run, position)
+        step.save(update_fields=["step_details", "carry"])
+    return []
+
+
+def kept_calls(run: Run) -> RunStep | None:
+    """The step whose calls another worker has begun to carry out, if there is one."""
+    steps = RunStep.objects.across_tenants().filter(run=run, type="tool_calls", status=StepStatus.IN_PROGRESS)
+    return steps.filter(carry__has_key=DECIDED).first()
+
+
 def complete_calls(
     run: Run, position: int, step: RunStep, calls: list[dict[str, Any]], spent: dict[str, Any], turn: int
 ) -> Telling:
@@ -269,7 +288,7 @@ def hand_back(run: Run, position: int, *, content: list[dict[str, Any]] | None =
     """Queues the run again for another worker; what is open ends, finished steps stay."""
     with transaction.atomic():
         _write_run(run, position)
-        told = close_open_objects(run, StepStatus.FAILED, last_error=interrupted(), content=content)
+        told = close_open_objects(run, StepStatus.FAILED, last_error=interrupted(), content=content, keeps_calls=True)
         _end_hold(
             run, Status.QUEUED, position + len(told) + 1, queued_at=timezone.now(), attempt=max(0, run.attempt - 1)
         )

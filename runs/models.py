@@ -49,6 +49,7 @@ class Run(TenantModel):
     # The vector stores that it searches, as they were when it was created; the thread's are waited for.
     assistant_stores = models.JSONField(default=list)
     thread_stores = models.JSONField(default=list)
+    code_files = models.JSONField(default=list)  # likewise, for the code interpreter
 
     required_action = models.JSONField(null=True)
     last_error = models.JSONField(null=True)

@@ -9,11 +9,12 @@ from typing import Any
 import orjson
 
 from runs.events import Telling, Told, message_delta, step_delta
+from runs.folding import fold, growth, rest_of
 from runs.models import Run, RunStep, StepStatus
 from runs.serializers import step_object
 from threads.models import Message, MessageStatus
 from threads.serializers import MessageObjectSerializer
-from tools.registry import as_opened
+from tools.registry import as_opened, is_told_while_it_runs
 
 Part = dict[str, Any]
 
@@ -32,6 +33,11 @@ class Record:
         for entry in entries:
             self._take(entry.name.decode(), orjson.loads(entry.data))
 
+    def add(self, told: Telling) -> None:
+        """Takes in events that are about to be told."""
+        for name, data in told:
+            self._take(name, data)
+
     def _take(self, name: str, data: Part) -> None:
         if name in ("thread.run.step.created", "thread.message.created"):
             self.begun.add(data["id"])
@@ -43,27 +49,6 @@ class Record:
             fold(self.calls.setdefault(data["id"], []), data["delta"]["step_details"]["tool_calls"])
         elif name.startswith(("thread.run.step.", "thread.message.")) and not name.endswith(".in_progress"):
             self.ended.add(data["id"])
-
-
-def fold(whole: list[Part], pieces: list[Part]) -> None:
-    """Adds a delta's entries to what was told before: texts grow, all else is set; entries are in their order."""
-    for piece in pieces:
-        while len(whole) <= piece["index"]:
-            whole.append({})
-        grow(whole[piece["index"]], {key: value for key, value in piece.items() if key != "index"})
-
-
-def grow(value: Part, piece: Part) -> None:
-    for key, more in piece.items():
-        known = value.get(key)
-        if isinstance(more, dict):
-            grow(value.setdefault(key, {}), more)
-        elif key == "annotations":
-            fold(value.setdefault(key, []), more)
-        elif isinstance(known, str) and isinstance(more, str) and key != "type":
-            value[key] = known + more
-        else:
-            value[key] = more
 
 
 def untold(run: Run, record: Record) -> Telling:
@@ -109,8 +94,11 @@ def rest_of_content(content: list[Part], known: list[Part]) -> list[Part]:
         if part["type"] == "text":
             if piece := rest_of_text(part["text"], before.get("text", {})):
                 rest.append({"index": index, "type": "text", "text": piece})
-        elif part["type"] == "refusal" and (text := rest_of(part["refusal"], before.get("refusal", ""))):
-            rest.append({"index": index, "type": "refusal", "refusal": text})
+        elif part["type"] == "refusal":
+            if text := rest_of(part["refusal"], before.get("refusal", "")):
+                rest.append({"index": index, "type": "refusal", "refusal": text})
+        elif not before:
+            rest.append({"index": index, **part})
     return rest
 
 
@@ -130,14 +118,19 @@ def rest_of_text(text: Part, known: Part) -> Part:
 def rest_of_calls(step: RunStep, known: list[Part]) -> list[Part]:
     """The part of a step's calls that was not told, as the entries of a delta.
 
-    Outputs and results are told by the step's end. A function's output in a step that waits is the server's own, and
-    was to be told as it was made.
+    Outputs of functions and results are told by the step's end. A function's output in a step that waits is the
+    server's own, and was to be told as it was made, as what code comes to.
     """
     rest: list[Part] = []
     for index, call in enumerate(step.step_details["tool_calls"]):
         if call["type"] != "function":
-            if index >= len(known):
+            before = known[index] if index < len(known) else {}
+            wanted = call if is_told_while_it_runs(call) else as_opened(call)
+            if not before:
                 rest.append({"index": index, **as_opened(call)})
+                before = as_opened(call)
+            if more := growth({call["type"]: wanted[call["type"]]}, before):
+                rest.append({"index": index, "type": call["type"], **more})
             continue
         output = call["function"]["output"] if step.status == StepStatus.IN_PROGRESS else None
         if index >= len(known):
@@ -152,10 +145,6 @@ def rest_of_calls(step: RunStep, known: list[Part]) -> list[Part]:
         if piece:
             rest.append({"index": index, "type": "function", "function": piece})
     return rest
-
-
-def rest_of(text: str, known: str) -> str:
-    return text[len(known) :] if text.startswith(known) else ""
 
 
 def as_begun(row: Any) -> Any:

@@ -59,12 +59,17 @@ def _each(found: QuerySet[Run], treat: Callable[[Run], Telling]) -> None:
             logger.exception("%s could not be taken up.", run_id)
 
 
-def _close(run: Run, how: StepStatus) -> Telling:
-    """Tells what the dead holder wrote and did not tell, and ends what it left open as its readers know it."""
+def _close(run: Run, how: StepStatus, *, keeps_calls: bool = False) -> Telling:
+    """Tells what the dead holder wrote and did not tell, and ends what it left open as its readers know it.
+
+    With `keeps_calls` a step whose calls it was carrying out stays open: whoever claims the run goes on with them.
+    """
     record = Record(events.told_of(run.pk))
     error = interrupted() if how == StepStatus.FAILED else None
+    told = untold(run, record)
+    record.add(told)
     known = record.contents | record.calls
-    return [*untold(run, record), *close_open_objects(run, how, last_error=error, contents=known)]
+    return [*told, *close_open_objects(run, how, last_error=error, contents=known, keeps_calls=keeps_calls)]
 
 
 def _gap(run: Run, told: Telling) -> int:
@@ -89,7 +94,7 @@ def _take_from_dead(run: Run) -> Telling:
             },
         )
     else:
-        told = _close(run, StepStatus.FAILED)
+        told = _close(run, StepStatus.FAILED, keeps_calls=True)
         move(run, Status.QUEUED, event_position=_gap(run, told), queued_at=timezone.now())
     return [*told, run_event(run)]
 

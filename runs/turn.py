@@ -1,15 +1,28 @@
 """One model turn as it grows, and the shapes in which rows and events have what it brought."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from assistant_site.llm.chat import TurnFinished, Usage
+from runs.folding import grow
 from runs.models import RunStep
 from threads.models import Message
 from tools.citations import Cited, Source
 from tools.registry import Offered
-from tools.tool import Entry, ToolResult
+from tools.tool import Entry, Listener, ServerTool, ToolResult
+
+# In the carry of a step whose calls are decided and are being carried out: what its turn has cost, and whether it was
+# flawed. Such a step stays open when its worker dies, and another worker goes on with its calls.
+DECIDED = "decided"
+
+
+@dataclass(frozen=True)
+class FileLink:
+    """A link to a file that code has written, as it stands in the text, and the file's id."""
+
+    text: str
+    file_id: str
 
 
 @dataclass
@@ -25,18 +38,52 @@ class Call:
     arguments: str = ""
     output: str | None = None
     sources: tuple[Source, ...] = field(default=())
+    images: tuple[str, ...] = field(default=())
+    begun: dict[str, Any] | None = None  # what its tool's `begin` gave
+    listener: Listener | None = None
 
     @classmethod
-    def begun(cls, id: str, name: str, offered: Offered | None) -> "Call":
+    def new(cls, id: str, name: str, offered: Offered | None) -> "Call":
         """A call that has just begun; `offered` is the tool of this name, if there is one."""
         if offered is not None and offered.server_tool is not None:
-            return cls(name, {"id": id, "type": offered.server_tool.type, **offered.opening()}, offered)
+            entry = {"id": id, "type": offered.server_tool.type, **offered.opening()}
+            return cls(name, entry, offered, listener=offered.server_tool.listener())
         return cls(name, {"id": id, "type": "function", "function": {"name": name, "arguments": "", "output": None}})
 
-    def add_arguments(self, text: str) -> None:
+    @classmethod
+    def kept(cls, entry: Entry, kept: dict[str, Any], offered: Offered | None) -> "Call":
+        """A call as its row has it, `kept` being what `as_kept` gave, if the server carries it out."""
+        if not kept:
+            function = entry["function"]
+            return cls(function["name"], entry, None, function["arguments"], function["output"])
+        sources = tuple(Source.from_json(stored) for stored in kept["sources"])
+        images = tuple(kept.get("images", ()))
+        begun = kept.get("begun")
+        return cls(kept["name"], entry, offered, kept["arguments"], kept["output"], sources, images, begun)
+
+    @property
+    def tool(self) -> ServerTool | None:
+        """Who carries it out; None: its caller, or nobody."""
+        return self.served.server_tool if self.served is not None else None
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is still the server's to carry out."""
+        return self.tool is not None and self.output is None
+
+    def add_arguments(self, text: str) -> dict[str, Any]:
+        """More of the arguments; returns what of it readers are told, as growth of the details."""
         self.arguments += text
         if self.served is None:
-            self.entry["function"]["arguments"] += text
+            told = {"arguments": text}
+        else:
+            told = self.listener.feed(text) if self.listener is not None else {}
+        self.grow(told)
+        return told
+
+    def grow(self, growth: dict[str, Any]) -> None:
+        """Adds to the details, as they are told."""
+        grow(self.entry[self.entry["type"]], growth)
 
     def answer(self, output: str) -> None:
         """The output that the model gets."""
@@ -49,23 +96,30 @@ class Call:
         assert self.served is not None
         self.answer(result.output)
         self.entry[self.entry["type"]] = result.details
-        self.sources = result.sources
+        self.sources, self.images = result.sources, result.images
 
     def as_kept(self) -> dict[str, Any]:
-        """What of a server's tool only the model sees, for the step's row."""
-        return {
+        """What of a server's tool only the model sees, for the step's row; and how another worker goes on with it."""
+        assert self.tool is not None
+        kept: dict[str, Any] = {
             "name": self.name,
-            "arguments": self.arguments,
+            "arguments": self.tool.shown_again(self.arguments),
             "output": self.output,
             "sources": [source.as_json() for source in self.sources],
         }
+        if self.images:
+            kept["images"] = list(self.images)
+        if self.output is None and self.begun is not None:
+            kept["begun"] = self.begun
+        return kept
 
 
 class Turn:
     """What one model turn has brought so far."""
 
-    def __init__(self, number: int, offered: Iterable[Offered]) -> None:
+    def __init__(self, number: int, offered: Iterable[Offered], images: Sequence[str] = ()) -> None:
         self.number = number
+        self.images = tuple(images)  # files that its message shows before all else
         self.offered = {each.name: each for each in offered}  # the tools it may call
         self.message: tuple[RunStep, Message] | None = None
         self.calls_step: RunStep | None = None
@@ -76,31 +130,49 @@ class Turn:
         self.calls: list[Call] = []
         self.flawed = ""  # a function that was called with arguments that are no JSON
         self.finished: TurnFinished | None = None
+        self.carry: dict[str, Any] = {}  # what goes back to the model as it was, see `carry_of`
+
+    @classmethod
+    def kept(cls, step: RunStep, offered: Iterable[Offered]) -> "Turn":
+        """A turn whose calls another worker has begun to carry out."""
+        turn = cls(step.turn, offered)
+        turn.calls_step = step
+        served = step.carry["served"]
+        for index, entry in enumerate(step.step_details["tool_calls"]):
+            kept = served.get(str(index), {})
+            turn.calls.append(Call.kept(entry, kept, turn.offered.get(kept["name"]) if kept else None))
+        turn.carry = {name: step.carry[name] for name in ("message", "calls") if name in step.carry}
+        turn.flawed = step.carry[DECIDED]["flawed"]
+        return turn
 
     def entries(self) -> list[Entry]:
         """The calls as they stand in the step."""
         return [call.entry for call in self.calls]
 
     def index_of(self, part: str) -> int:
-        """The place of the message's text or refusal; given at its first piece, for good."""
+        """The place of the message's text or refusal, behind its images; given at its first piece, for good."""
         if part not in self.parts:
             self.parts.append(part)
-        return self.parts.index(part)
+        return len(self.images) + self.parts.index(part)
 
-    def grow_text(self, piece: str | Cited) -> dict[str, Any]:
-        """Adds to the text; returns what a delta tells of it. A citation is an annotation at its place, too."""
+    def image_parts(self) -> list[dict[str, Any]]:
+        return [{"type": "image_file", "image_file": {"file_id": file_id}} for file_id in self.images]
+
+    def grow_text(self, piece: str | Cited | FileLink) -> dict[str, Any]:
+        """Adds to the text; returns what a delta tells of it. A citation or link is an annotation at its place, too."""
         text = piece if isinstance(piece, str) else piece.text
         told: dict[str, Any] = {"value": text}
         if not self.text:
             told["annotations"] = []
-        if isinstance(piece, Cited):
+        if not isinstance(piece, str):
             start = len(self.text)
+            kind = "file_citation" if isinstance(piece, Cited) else "file_path"
             annotation = {
-                "type": "file_citation",
+                "type": kind,
                 "text": text,
                 "start_index": start,
                 "end_index": start + len(text),
-                "file_citation": piece.source.citation(),
+                kind: piece.source.citation() if isinstance(piece, Cited) else {"file_id": piece.file_id},
             }
             told["annotations"] = [{"index": len(self.annotations), **annotation}]
             self.annotations.append(annotation)
@@ -113,7 +185,7 @@ class Turn:
             "text": {"type": "text", "text": {"value": self.text, "annotations": list(self.annotations)}},
             "refusal": {"type": "refusal", "refusal": self.refusal},
         }
-        return [made[part] for part in self.parts or ["text"]]
+        return [*self.image_parts(), *(made[part] for part in self.parts or ["text"])]
 
 
 def storable(value: Any) -> Any:
@@ -137,12 +209,17 @@ def usage_json(usage: Usage) -> dict[str, Any]:
     }
 
 
-def carry_json(finished: TurnFinished, calls: Iterable[Call]) -> dict[str, Any]:
-    """What goes back to the model with this turn beside what clients see; empty for most turns."""
+def carry_of(finished: TurnFinished) -> dict[str, Any]:
+    """What of a model's turn goes back to it as it was; empty for most turns."""
     carry: dict[str, Any] = {}
     if finished.carry:
         carry["message"] = storable(finished.carry)
     if finished.call_extras:
         carry["calls"] = {str(index): storable(extra) for index, extra in finished.call_extras.items()}
-    served = {str(index): storable(call.as_kept()) for index, call in enumerate(calls) if call.served is not None}
-    return carry | ({"served": served} if served else {})
+    return carry
+
+
+def carry_json(turn: Turn) -> dict[str, Any]:
+    """What goes back to the model with this turn beside what clients see."""
+    served = {str(index): storable(call.as_kept()) for index, call in enumerate(turn.calls) if call.served is not None}
+    return turn.carry | ({"served": served} if served else {})

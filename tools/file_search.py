@@ -2,8 +2,10 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from typing import Any
 
+from assistant_site.llm.arguments import as_object, flaw_in
 from assistant_site.llm.tokens import estimate_text
 from tenants.models import Tenant
 from tools.citations import Source
@@ -42,8 +44,33 @@ PARAMETERS = {
 
 class FileSearch:
     type = "file_search"
+    in_order = False
 
-    def offer(self, tool: dict[str, Any], name: str) -> Chat:
+    def is_offered(self) -> bool:
+        return True
+
+    def brief(self, tenant_id: str, thread_id: str, file_ids: Sequence[str]) -> str:
+        return ""
+
+    async def hindrance(self) -> str:
+        return ""
+
+    def listener(self) -> None:
+        return None
+
+    def shown_again(self, arguments: str) -> str:
+        return arguments
+
+    def flaw(self, arguments: str) -> str:
+        return flaw_in(arguments or "{}") or ""
+
+    async def begin(self, context: ToolContext) -> None:
+        return None
+
+    async def abandon(self, context: ToolContext) -> None:
+        return
+
+    def offer(self, tool: dict[str, Any], name: str, briefing: str) -> Chat:
         function = {"name": name, "description": DESCRIPTION, "parameters": PARAMETERS}
         return {"type": "function", "function": function}
 
@@ -53,9 +80,9 @@ class FileSearch:
     def opened(self, details: dict[str, Any]) -> dict[str, Any]:
         return {**details, "results": []}
 
-    async def run(self, context: ToolContext, arguments: dict[str, Any], number: int) -> ToolResult:
+    async def run(self, context: ToolContext, arguments: str, number: int) -> ToolResult:
         opening = self.opening(context.options)
-        queries = queries_in(arguments)
+        queries = queries_in(as_object(arguments))
         if not queries:
             return ToolResult("Nothing was searched: give at least one query in `queries`.", opening)
         ready = await wait_until_indexed(context)

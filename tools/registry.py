@@ -1,13 +1,16 @@
 """Which tools a run can use: a literal dict from the tool's type to what carries it out."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from tools import function
+from tools.code_interpreter.tool import CodeInterpreter
 from tools.file_search import FileSearch
 from tools.tool import Chat, Entry, ServerTool
 
 SERVER_TOOLS: dict[str, ServerTool] = {
+    "code_interpreter": CodeInterpreter(),
     "file_search": FileSearch(),
 }
 
@@ -26,10 +29,11 @@ class Offered:
         return {self.server_tool.type: self.server_tool.opening(self.tool)}
 
 
-def offered(tools: list[dict[str, Any]]) -> list[Offered]:
+def offered(tools: list[dict[str, Any]], brief: Callable[[ServerTool], str] = lambda tool: "") -> list[Offered]:
     """What the model is told of these tools. Types that this server cannot carry out are not offered.
 
-    A server's tool is offered once, under its own name unless a function has taken it.
+    A server's tool is offered once, under its own name unless a function has taken it; `brief` gives what its
+    description tells of the run.
     """
     functions = [
         Offered(tool["function"]["name"], function.offer(tool), tool) for tool in tools if tool["type"] == "function"
@@ -38,9 +42,10 @@ def offered(tools: list[dict[str, Any]]) -> list[Offered]:
     served: dict[str, Offered] = {}
     for tool in tools:
         server_tool = SERVER_TOOLS.get(tool["type"])
-        if server_tool is not None and server_tool.type not in served:
+        if server_tool is not None and server_tool.type not in served and server_tool.is_offered():
             name = free_name(server_tool.type, taken)
-            served[server_tool.type] = Offered(name, server_tool.offer(tool, name), tool, server_tool)
+            chat = server_tool.offer(tool, name, brief(server_tool))
+            served[server_tool.type] = Offered(name, chat, tool, server_tool)
     return [*served.values(), *functions]
 
 
@@ -54,3 +59,8 @@ def as_opened(entry: Entry) -> Entry:
     """A server tool's call as it stood in the step when it had just begun."""
     kind = entry["type"]
     return {**entry, kind: SERVER_TOOLS[kind].opened(entry[kind])}
+
+
+def is_told_while_it_runs(entry: Entry) -> bool:
+    """Whether deltas tell what a call comes to; else its step's end does."""
+    return SERVER_TOOLS[entry["type"]].listener() is not None

@@ -54,6 +54,10 @@ class ServerTool(Protocol):
     # Whether the calls of one turn are carried out one after another, in their order; else all at once.
     in_order: bool
 
+    def is_offered(self) -> bool:
+        """Whether runs get this tool at all; the operator may have switched it off."""
+        ...
+
     def offer(self, tool: dict[str, Any], name: str, briefing: str) -> Chat:
         """The tool in the words of chat completions, as the model is told of it, under this name.
 
@@ -79,6 +83,10 @@ class ServerTool(Protocol):
 
     def opened(self, details: dict[str, Any]) -> dict[str, Any]:
         """Details with a result as they were when the call had just begun."""
+        ...
+
+    def shown_again(self, arguments: str) -> str:
+        """A call's arguments as the model is shown them in its next turns: a JSON object, if they can be read."""
         ...
 
     def flaw(self, arguments: str) -> str:

@@ -3,6 +3,8 @@
 Nothing here fails a run: what goes wrong stands in the call's logs, and the model reads it.
 """
 
+import contextlib
+import json
 import logging
 from collections.abc import Sequence
 from functools import partial
@@ -28,6 +30,7 @@ from sandbox.protocol import (
 from tenants.models import Tenant
 from tools.code_interpreter import access, arguments, kept, spaces
 from tools.code_interpreter.access import code_threads
+from tools.code_interpreter.arguments import KEY, Unreadable, code_of
 from tools.code_interpreter.limits import limits_of, output_bytes_of
 from tools.code_interpreter.opening import Ready, ready_session
 from tools.code_interpreter.outputs import BYTES_PER_TOKEN, Outputs, for_the_model
@@ -100,6 +103,12 @@ class CodeInterpreter:
 
     def opened(self, details: dict[str, Any]) -> dict[str, Any]:
         return {"input": "", "outputs": []}
+
+    def shown_again(self, arguments: str) -> str:
+        text = arguments
+        with contextlib.suppress(Unreadable):
+            text = json.dumps({KEY: code_of(arguments)}, ensure_ascii=False)
+        return text
 
     def flaw(self, text: str) -> str:
         return arguments.flaw(text)
