@@ -35,7 +35,7 @@ sched_get_priority_max sched_get_priority_min sched_rr_get_interval getpriority 
 nanosleep clock_nanosleep clock_nanosleep_time64 clock_gettime clock_gettime64 clock_getres clock_getres_time64
 gettimeofday time times timer_create timer_delete timer_getoverrun timer_gettime timer_settime getitimer setitimer
 getrlimit setrlimit prlimit64 ugetrlimit getrusage sysinfo uname prctl arch_prctl getrandom
-socketpair bind connect listen accept accept4 getsockname getpeername getsockopt setsockopt shutdown
+bind connect listen accept accept4 getsockname getpeername getsockopt setsockopt shutdown
 sendto recvfrom sendmsg recvmsg sendmmsg recvmmsg recvmmsg_time64
 """
 ALLOWED = tuple(NAMES.split())
@@ -71,6 +71,7 @@ def _built(pyseccomp: Any) -> bytes:
             rules.add_rule(pyseccomp.ALLOW, name)
     for family in FAMILIES:
         rules.add_rule(pyseccomp.ALLOW, "socket", pyseccomp.Arg(0, pyseccomp.EQ, int(family)))
+    rules.add_rule(pyseccomp.ALLOW, "socketpair", pyseccomp.Arg(0, pyseccomp.EQ, int(socket.AF_UNIX)))
     # The flags are the first argument but on s390.
     flags = 1 if platform.machine().startswith("s390") else 0
     rules.add_rule(pyseccomp.ALLOW, "clone", pyseccomp.Arg(flags, pyseccomp.MASKED_EQ, NAMESPACES, 0))
