@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Coroutine
@@ -23,6 +24,8 @@ class State:
 
     word: Literal["available", "preparing", "off"]
     sentence: str = ""
+    tier: str = ""  # how strong the sandbox is, and what is weaker in it than it could be
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.word}: {self.sentence}" if self.sentence else self.word
@@ -35,10 +38,20 @@ async def ask() -> State:
     """What the sandboxes say of themselves now."""
     from sandbox.client import RemoteSandbox
 
-    health = await RemoteSandbox(settings.SANDBOX_URLS, settings.SANDBOX_TOKEN).health()
+    sandbox = RemoteSandbox(settings.SANDBOX_URLS, settings.SANDBOX_TOKEN)
+    try:
+        health = await sandbox.health()
+    finally:
+        await sandbox.disconnect()
     if health.is_available:
-        return State("available")
-    return State("preparing" if health.is_preparing else "off", health.sentence)
+        return State("available", tier=health.tier, notes=health.notes)
+    return State("preparing" if health.is_preparing else "off", _without_its_word(health.sentence))
+
+
+def _without_its_word(sentence: str) -> str:
+    """The sentence as it stands beside the word: `code_interpreter is off: x is missing.` becomes `X is missing.`"""
+    plain = re.sub(r"^(code_interpreter|The code interpreter) is (off|being prepared): ", "", sentence)
+    return plain[:1].upper() + plain[1:]
 
 
 class Watch:

@@ -18,8 +18,8 @@ def healthz(request: HttpRequest) -> JsonResponse:
 def health(request: HttpRequest) -> JsonResponse:
     """Answers 200 whatever it tells."""
     state = code.state()
-    told = {"status": "ok", "code_interpreter": {"state": state.word, "reason": state.sentence or None}}
-    return rest.logged(JsonResponse(told))
+    told = {"state": state.word, "reason": state.sentence or None, "tier": state.tier or None, "notes": state.notes}
+    return rest.logged(JsonResponse({"status": "ok", "code_interpreter": told}))
 
 
 def _database() -> str:

@@ -79,12 +79,24 @@ def test_switched_off_nobody_is_asked_and_nothing_is_said(says: Told, settings: 
 
 def test_health_tells_it_for_programs(says: Told, monkeypatch: pytest.MonkeyPatch) -> None:
     answer = Client().get("/health")
-    assert (answer.status_code, answer.json()) == (
-        200,
-        {"status": "ok", "code_interpreter": {"state": "off", "reason": OFF.sentence}},
-    )
-    renew(monkeypatch, Told(State("available")))
-    assert Client().get("/health").json()["code_interpreter"] == {"state": "available", "reason": None}
+    told = {"state": "off", "reason": OFF.sentence, "tier": None, "notes": []}
+    assert (answer.status_code, answer.json()) == (200, {"status": "ok", "code_interpreter": told})
+
+    renew(monkeypatch, Told(State("available", tier="bubblewrap", notes=("There are no cgroups.",))))
+    told = {"state": "available", "reason": None, "tier": "bubblewrap", "notes": ["There are no cgroups."]}
+    assert Client().get("/health").json()["code_interpreter"] == told
+
+
+@pytest.mark.parametrize(
+    ("sentence", "plain"),
+    [
+        ("code_interpreter is off: bubblewrap is not installed.", "Bubblewrap is not installed."),
+        ("The code interpreter is being prepared: its Python is installed.", "Its Python is installed."),
+        ("The code interpreter cannot be reached.", "The code interpreter cannot be reached."),
+    ],
+)
+def test_a_reason_does_not_repeat_that_it_is_off(sentence: str, plain: str) -> None:
+    assert code._without_its_word(sentence) == plain
 
 
 @pytest.mark.django_db
