@@ -79,7 +79,7 @@ def test_switched_off_nobody_is_asked_and_nothing_is_said(says: Told, settings: 
 
 def test_health_tells_it_for_programs(says: Told, monkeypatch: pytest.MonkeyPatch) -> None:
     answer = Client().get("/health")
-    told = {"state": "off", "reason": OFF.sentence, "tier": None, "notes": []}
+    told: dict[str, object] = {"state": "off", "reason": OFF.sentence, "tier": None, "notes": []}
     assert (answer.status_code, answer.json()) == (200, {"status": "ok", "code_interpreter": told})
 
     renew(monkeypatch, Told(State("available", tier="bubblewrap", notes=("There are no cgroups.",))))

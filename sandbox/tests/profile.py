@@ -1,7 +1,7 @@
 """Runs a program under a container's seccomp profile, without a container.
 
-`python -m sandbox.tests.profile FILE PROGRAM …` does as the container's engine: the profile's system calls are allowed, every
-other one fails, and nothing gains privileges.
+`python -m sandbox.tests.profile FILE PROGRAM …` does as the container's engine: the profile's system calls are
+allowed, every other one fails, and nothing gains privileges.
 """
 
 import errno
