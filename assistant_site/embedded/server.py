@@ -156,14 +156,7 @@ class Server(ABC):
     def _make_folders(self) -> None:
         for folder in (self.var, self.log.parent):
             folder.mkdir(parents=True, exist_ok=True)
-        self.sockets.mkdir(mode=0o700, exist_ok=True)
-        # Below /tmp somebody else may have made the folder before us, and would own our sockets.
-        owner = self.sockets.lstat().st_uid
-        if self.sockets.is_symlink() or (os.geteuid() != 0 and owner != os.geteuid()):
-            raise CannotStart(
-                f"The folder {self.sockets} for the sockets of PostgreSQL and Valkey belongs to another user. "
-                "Remove it, or set HOLDFAST_VAR to a folder of yours with a short path."
-            )
+        make_socket_folder(self.sockets)
 
     def _adopted(self) -> bool:
         """Take over a server whose owner is gone. Mostly it got its death signal and is ending: then wait for that."""
@@ -199,6 +192,16 @@ class Server(ABC):
     def _last_words(self) -> str:
         said = tail(self.log, self._log_start)
         return f" It said:\n{said}" if said else f" Its log is {self.log}."
+
+
+def make_socket_folder(sockets: Path) -> None:
+    """Raises CannotStart when the folder is another's: below /tmp somebody may have made it before us."""
+    sockets.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if sockets.is_symlink() or (os.geteuid() != 0 and sockets.lstat().st_uid != os.geteuid()):
+        raise CannotStart(
+            f"The folder {sockets} for the sockets of PostgreSQL, Valkey and the sandbox belongs to another user. "
+            "Remove it, or set HOLDFAST_VAR to a folder of yours with a short path."
+        )
 
 
 def wheel_folder(package: str) -> Path:

@@ -13,6 +13,7 @@ from assistant_site.embedded import address, first_start, screen
 from assistant_site.embedded.children import Child
 from assistant_site.embedded.leftovers import Leftovers
 from assistant_site.embedded.process import CannotStart, Claim, tail
+from assistant_site.embedded.server import make_socket_folder
 from assistant_site.embedded.services import TEND_SECONDS, Services
 from sandbox.environment import kept
 
@@ -106,6 +107,8 @@ class Supervisor:
             if first_start.migrate():
                 self._say("The database is up to date.")
             made = first_start.set_up()
+            if settings.EMBEDDED_SANDBOX:
+                make_socket_folder(settings.SANDBOX_SOCKET.parent)
             for child in self._children:
                 child.start()
             self._note_children()

@@ -35,7 +35,6 @@ OWNER = """
 import sys, time
 from pathlib import Path
 from assistant_site.embedded.services import Services
-from assistant_site.embedded.supervisor import Supervisor, sandbox_environment
 var = Path(sys.argv[1])
 services = Services.of(var=var, sockets=var / "run", password=sys.argv[2], database=True, valkey=True)
 services.start()
