@@ -17,11 +17,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import psutil
-from sandbox.client import RemoteSandbox
-from sandbox.tests.environments import environment_for_tests
 
 from assistant_site.embedded.process import spawn
+from sandbox.client import RemoteSandbox
 from sandbox.protocol import MIB, Done, Limits, OpenedSession, SessionKey, Stdout
+from sandbox.tests.environments import environment_for_tests
 
 TENANTS, THREADS = 10, 5
 ROUNDS = 15

@@ -158,10 +158,10 @@ class RunLog:
     def tell_piece(self, name: str, data: dict[str, Any], grows: tuple[str | int, ...], piece: str) -> None:
         """A delta whose text at the path `grows` (say `delta`, `content`, 0, `text`, `value`) takes further pieces."""
         last = self._delta
-        if last is not None and self._grow == grows and last["id"] == data["id"]:
-            if indexes(last, grows) == indexes(data, grows):
-                at(last, grows[:-1])[grows[-1]] += piece
-                return
+        is_same = last is not None and self._grow == grows and last["id"] == data["id"]
+        if is_same and indexes(last, grows) == indexes(data, grows):
+            at(last, grows[:-1])[grows[-1]] += piece
+            return
         self.settle()
         self._delta, self._delta_name, self._grow = data, name, grows
         self._appender.wake(self)

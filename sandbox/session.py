@@ -239,7 +239,7 @@ class Session:
 
     async def close(self) -> None:
         """Ends it, and waits until nothing of it is left."""
-        self.end()
+        self.end(because="The session was closed while the code ran.")
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

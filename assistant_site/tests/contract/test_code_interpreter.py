@@ -20,7 +20,11 @@ from typing_extensions import override
 from assistant_site.tests.callers import new_tenant
 from assistant_site.tests.stack import Stack
 
-pytestmark = [pytest.mark.sandbox, pytest.mark.timeout(300)]
+pytestmark = [
+    pytest.mark.sandbox,
+    pytest.mark.timeout(300),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +35,7 @@ def sandboxed(
     env = {"RUN_LEASE_SECONDS": "3"}
     with (
         django_db_blocker.unblock(),
-        Stack(folder=tmp_path_factory.mktemp("code"), ingestions=0, sandbox=True, env=env) as running,
+        Stack(folder=tmp_path_factory.mktemp("code"), sandbox=True, env=env) as running,
     ):
         yield running
 
@@ -244,7 +248,8 @@ def test_a_message_brings_a_file_by_id_and_by_name(client: openai.OpenAI) -> Non
     assert logs_of(calls_of(client, run)[0]) == "bonjour bonjour\n"
 
 
-def test_a_worker_that_is_killed_while_code_runs(client: openai.OpenAI, sandboxed: Stack) -> None:
+@pytest.mark.parametrize("end", ["kill", "stop"])
+def test_a_worker_that_ends_while_code_runs(client: openai.OpenAI, sandboxed: Stack, end: str) -> None:
     assistant, thread = assistant_of(client), client.beta.threads.create()
     code = (
         "import time\n"
@@ -258,7 +263,8 @@ def test_a_worker_that_is_killed_while_code_runs(client: openai.OpenAI, sandboxe
     ) as stream:
         for event in stream:
             if event.event == "thread.run.step.delta" and "begun" in "".join(folding.logs):
-                sandboxed.restart("worker-1")
+                getattr(sandboxed, end)("worker-1")
+                sandboxed.start("worker-1")
                 break
         stream.until_done()
         run = stream.current_run
@@ -282,7 +288,8 @@ def test_a_sandbox_that_is_killed(client: openai.OpenAI, sandboxed: Stack) -> No
     ) as stream:
         for _ in stream:
             if "begun" in "".join(folding.logs):
-                sandboxed.restart("sandbox-1")
+                sandboxed.kill("sandbox-1")
+                sandboxed.start("sandbox-1")
                 break
         stream.until_done()
         run = stream.current_run
