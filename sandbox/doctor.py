@@ -74,6 +74,13 @@ for pid in os.listdir('/proc') if os.path.isdir('/proc') else ():
             pass
 if CANARY_NAME in seen:
     print("the code sees the daemon's environment")
+try:
+    open('/proc/1/mem', 'rb').close()
+    print('the code reaches the memory of pid 1')
+except OSError:
+    pass
+if ctypes.CDLL(None).prctl(1, 0, 0, 0, 0) == 0:
+    print('the code may outlive the daemon')
 children = []
 try:
     for _ in range(80):

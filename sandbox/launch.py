@@ -96,6 +96,10 @@ class Launcher:
         options += ["--ro-bind", str(files["passwd"]), "/etc/passwd", "--ro-bind", str(files["group"]), "/etc/group"]
         if self.proc:
             options += ["--proc", "/proc"]
+            if self.has("hidden-init"):
+                # bubblewrap's pid 1 runs as the code's user. With its memory in hand the code could have it outlive us.
+                options += ["--ro-bind", "/dev/null", "/proc/1/mem"]
+                options += ["--tmpfs", "/proc/1/task", "--remount-ro", "/proc/1/task"]
         options += ["--dev", "/dev"]
         for size, path in (
             (SHM_BYTES, "/dev/shm"),  # noqa: S108

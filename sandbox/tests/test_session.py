@@ -198,6 +198,15 @@ class TestCode:
 
         play(scene, Limits(memory_bytes=150 * MIB))
 
+    def test_the_memory_of_pid_1_is_out_of_reach(self) -> None:
+        async def scene(play: Play) -> None:
+            for path in ("/proc/1/mem", "/proc/1/task/1/mem"):
+                assert await play.says(f"try: open({path!r}, 'rb')\nexcept OSError as error: print('no')") == "no\n"
+            code = "import ctypes; [ctypes.CDLL(None).prctl(option, 0, 0, 0, 0) for option in (1, 4, 22)]"
+            assert await play.says(code) == "[-1, -1, -1]\n"
+
+        play(scene)
+
     def test_an_interrupt_from_outside(self) -> None:
         async def scene(play: Play) -> None:
             running = asyncio.create_task(play.done("import time\ntime.sleep(60)"))
