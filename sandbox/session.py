@@ -371,7 +371,7 @@ class Session:
 
     def _ends_beyond_its_limits(self) -> bool:
         """Ends it if it uses more than it may; whether it does."""
-        self.used = watchdog.look(self.init)
+        self.used = watchdog.look(self.init, self.limits)
         reason = self.used.beyond(self.limits) if self._is_watched else None
         if reason is not None:
             self.end(reason)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -13,9 +14,13 @@ MOST_DESCRIPTORS = 2_048  # of the whole session: full sockets and pipes are the
 TMPFS = ("/mnt/data", "/tmp", "/dev/shm")  # noqa: S108 the sandbox's own
 
 
+RESIDENT = re.compile(rb"^(?:RssAnon|RssShmem|VmSwap):\s+(\d+) kB$", re.MULTILINE)
+SHARE = re.compile(rb"^(?:Pss_Anon|Pss_Shmem|SwapPss):\s+(\d+) kB$", re.MULTILINE)
+
+
 @dataclass(frozen=True)
 class Use:
-    memory: int  # bytes: anonymous, shared and in tmpfs
+    memory: int  # bytes: anonymous, shared, swapped and in tmpfs
     files: int
     descriptors: int
 
@@ -26,22 +31,30 @@ class Use:
         return Reason.DISK if self.files > MOST_FILES else None
 
 
-def look(init: int) -> Use:
+def look(init: int, limits: Limits) -> Use:
     """What the sandbox with this pid 1 uses now; what has just ended counts nothing."""
-    memory = descriptors = 0
-    for pid in tree(init):
-        memory += resident(pid)
-        with contextlib.suppress(OSError):
-            # Since Linux 6.2 the folder's size is their number; before, it is 0.
-            folder = f"/proc/{pid}/fd"
-            descriptors += os.stat(folder).st_size or len(os.listdir(folder))
-    files = 0
+    processes = list(tree(init))
+    memory = sum(kilobytes(RESIDENT, f"/proc/{pid}/status") for pid in processes) * 1024
+    descriptors = sum(map(descriptors_of, processes))
+    in_files = files = 0
     for path in TMPFS:
         with contextlib.suppress(OSError):
             status = os.statvfs(f"/proc/{init}/root{path}")
-            memory += (status.f_blocks - status.f_bfree) * status.f_frsize
+            in_files += (status.f_blocks - status.f_bfree) * status.f_frsize
             files += status.f_files - status.f_ffree
-    return Use(memory, files, descriptors)
+    if memory + in_files > limits.memory_bytes and len(processes) > 1:
+        # Forked processes share most of theirs, which was counted for each of them. What each really has takes a
+        # hundred times longer to find out, so it is asked only now.
+        memory = min(memory, sum(share(pid) for pid in processes))
+    return Use(memory + in_files, files, descriptors)
+
+
+def descriptors_of(pid: int) -> int:
+    folder = f"/proc/{pid}/fd"
+    with contextlib.suppress(OSError):
+        # Since Linux 6.2 the folder's size is their number; before, it is 0.
+        return os.stat(folder).st_size or len(os.listdir(folder))
+    return 0
 
 
 def tree(pid: int) -> Iterator[int]:
@@ -56,14 +69,17 @@ def tree(pid: int) -> Iterator[int]:
                     waiting += map(int, file.read().split())
 
 
-def resident(pid: int) -> int:
-    """Bytes of anonymous and of shared memory; mapped files are the page cache's."""
-    total = 0
-    with contextlib.suppress(OSError, ValueError), open(f"/proc/{pid}/status", "rb") as file:
-        for line in file:
-            if line.startswith((b"RssAnon:", b"RssShmem:")):
-                total += int(line.split()[1]) * 1024
-    return total
+def share(pid: int) -> int:
+    """Bytes of a process, with what it shares divided among those that share it; all of it if nobody can tell."""
+    path = f"/proc/{pid}/smaps_rollup"
+    return (kilobytes(SHARE, path) or kilobytes(RESIDENT, f"/proc/{pid}/status")) * 1024
+
+
+def kilobytes(what: re.Pattern[bytes], path: str) -> int:
+    """The sum of some lines of one of the kernel's files; 0 for a process that has just ended."""
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        return sum(map(int, what.findall(file.read())))
+    return 0
 
 
 def in_words(reason: Reason, limits: Limits) -> str:

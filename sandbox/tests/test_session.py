@@ -198,6 +198,20 @@ class TestCode:
 
         play(scene, Limits(memory_bytes=150 * MIB))
 
+    def test_memory_that_processes_share_counts_once(self) -> None:
+        async def scene(play: Play) -> None:
+            await play.done("data = bytearray(150 * 1024 * 1024)")
+            code = (
+                "import multiprocessing, time\ndef work(n):\n    time.sleep(1)\n    return data[n] + n\n"
+                "with multiprocessing.get_context('fork').Pool(4) as pool: print(sum(pool.map(work, range(4))))"
+            )
+            assert await play.says(code) == "6\n"
+            mine = "def work(n):\n    own = bytearray(80 * 1024 * 1024)\n    time.sleep(5)\n"
+            done = await play.done(mine + code.partition("return data[n] + n\n")[2])
+            assert (done.reason, done.restarted) == (Reason.MEMORY, True)
+
+        play(scene, Limits(memory_bytes=400 * MIB))
+
     def test_the_memory_of_pid_1_is_out_of_reach(self) -> None:
         async def scene(play: Play) -> None:
             for path in ("/proc/1/mem", "/proc/1/task/1/mem"):
