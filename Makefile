@@ -54,9 +54,10 @@ chaos: installed-dev ## kills and cuts by the hundred, every run judged; SEED=7 
 chaos-short: installed-dev ## the same with a short seed, as CI does
 	@exec $(PYTHON) -m pytest -m chaos
 
-# In VAR/sandbox, or where SANDBOX_DIR says; `make run` does it by itself.
-sandbox: installed ## build the Python that the code interpreter runs (700 MB, half a minute)
-	@exec $(PYTHON) -m sandbox.environment
+# Where the settings have it; `make run` does it by itself.
+sandbox: installed ## build the Python that the code interpreter runs, in var/sandbox (700 MB, half a minute)
+	@exec $(PYTHON) -m sandbox.environment \
+		"$$($(PYTHON) -c 'from assistant_site.settings import SANDBOX_DIR; print(SANDBOX_DIR)')"
 
 test-sandbox: installed-dev ## what hostile code must not be able to do, in the real sandbox; needs bubblewrap (Linux)
 	@exec $(PYTHON) -m pytest -m sandbox
