@@ -6,11 +6,9 @@ Everything here runs in the engine's event loop. Database work is a synchronous 
 
 import asyncio
 import contextlib
-import copy
 import logging
-from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
@@ -19,30 +17,20 @@ from django.utils import timezone
 from assistant_site.db.errors import first_line
 from assistant_site.db.threads import DatabaseThreads
 from assistant_site.llm import client
-from assistant_site.llm.chat import (
-    ChatEvent,
-    ModelFailed,
-    RefusalDelta,
-    TextDelta,
-    ToolCallArguments,
-    ToolCallStarted,
-    TurnFinished,
-    Usage,
-)
+from assistant_site.llm.chat import ModelFailed, Usage
 from runs import flaws, holding, images, serving
-from runs.events import Appender, RunLog, Telling, message_delta, step_delta
+from runs.events import Appender, RunLog, Telling
+from runs.hearing import Hearing
 from runs.holding import LostClaim
 from runs.models import Run, RunStep
 from runs.preparing import Prepared, prepare
 from runs.serving import Serving
-from runs.turn import DECIDED, Call, FileLink, Turn, carry_json, carry_of, storable, usage_json
-from tools.citations import Citations, Cited
-from tools.code_interpreter import kept
-from tools.links import Link, Links
+from runs.turn import DECIDED, Turn, carry_json, carry_of, usage_json
+from tools.citations import Citations
+from tools.links import Links
 from tools.registry import offered
 
 logger = logging.getLogger(__name__)
-T = TypeVar("T")
 
 SORRY = {"code": "server_error", "message": "Sorry, something went wrong."}
 
@@ -51,19 +39,15 @@ SORRY = {"code": "server_error", "message": "Sorry, something went wrong."}
 Claimed = tuple[Run, Telling, Prepared | None, RunStep | None]
 
 
-class Execution:
+class Execution(Hearing):
     def __init__(self, run_id: str, owner: str, database: DatabaseThreads, appender: Appender) -> None:
-        self.run_id = run_id
+        super().__init__(run_id, database)
         self.owner = owner
-        self.database = database
         self.appender = appender
-        self.run: Run | None = None
         self.stop_reason = ""
         self.task: asyncio.Task[None] | None = None
         self._turn: Turn | None = None
         self._serving: Serving | None = None
-        self._citations: Citations | None = None  # None: nothing can be cited, so brackets are only brackets
-        self._links = Links(())
         self._prepared: Prepared | None = None
         self._kept: RunStep | None = None
 
@@ -178,145 +162,6 @@ class Execution:
         again = await self.conclude_calls(turn, step, step.carry[DECIDED]["spent"], is_resumed=True)
         self._turn = None
         return again
-
-    # --- What the model says ----------------------------------------------------------------------------------------
-
-    async def take_in(self, turn: Turn, event: ChatEvent) -> None:
-        match event:
-            case TextDelta(text):
-                await self.take_text(turn, text)
-            case RefusalDelta(text):
-                await self.take_refusal(turn, text)
-            case ToolCallStarted(index, id, name):
-                await self.take_call(turn, index, storable(id), storable(name))
-            case ToolCallArguments(index, text):
-                if told := turn.calls[index].add_arguments(storable(text)):
-                    self.tell_growth(turn, index, told)
-            case TurnFinished():
-                turn.finished = event
-
-    async def take_text(self, turn: Turn, text: str) -> None:
-        if not text or turn.calls_step is not None:  # text behind calls belongs nowhere: the turn's message is closed
-            return
-        text = storable(text)
-        for piece in self._citations.feed(text) if self._citations else [text]:
-            if isinstance(piece, str):
-                await self.show_linked(turn, self._links.feed(piece))
-            else:
-                await self.show_linked(turn, self._links.end())
-                await self.show_text(turn, piece)
-
-    async def take_rest(self, turn: Turn) -> None:
-        """Shows what was held back because it might have become a marker or a link."""
-        rest = self._links.feed(self._citations.end()) if self._citations else []
-        rest += self._links.end()
-        if turn.calls_step is None:
-            await self.show_linked(turn, rest)
-
-    async def show_linked(self, turn: Turn, pieces: list[str | Link]) -> None:
-        """Shows text; a link to a file of the code's leads to a file that can be downloaded."""
-        for piece in pieces:
-            file_id = None
-            if isinstance(piece, Link):
-                file_id = await self.database.run(kept.file_for, self.held.tenant_id, self.held.thread_id, piece.name)
-            text = piece.text if isinstance(piece, Link) else piece
-            await self.show_text(turn, text if file_id is None else FileLink(text, file_id))
-
-    async def show_text(self, turn: Turn, piece: str | Cited | FileLink) -> None:
-        if turn.message is None:
-            await self.whole(self.open_message(turn))
-        told = turn.grow_text(piece)
-        entry = {"index": turn.index_of("text"), "type": "text", "text": told}
-        if isinstance(piece, str):
-            self.tell_content(turn, entry, ("text", "value"), piece)
-        else:  # an event of its own: text that follows must not grow onto the marker
-            assert turn.message is not None
-            self.log.tell("thread.message.delta", message_delta(turn.message[1].pk, [entry]))
-
-    async def take_refusal(self, turn: Turn, text: str) -> None:
-        if not text or turn.calls_step is not None:
-            return
-        text = storable(text)
-        if turn.message is None:
-            await self.whole(self.open_message(turn))
-        turn.refusal += text
-        assert turn.message is not None
-        entry = {"index": turn.index_of("refusal"), "type": "refusal", "refusal": text}
-        self.log.tell("thread.message.delta", message_delta(turn.message[1].pk, [entry]))
-
-    async def take_call(self, turn: Turn, index: int, id: str, name: str) -> None:
-        if turn.calls_step is None:
-            await self.take_rest(turn)
-            await self.whole(self.open_calls(turn))
-        if turn.calls:
-            self.answer_flaws(turn, index - 1)  # before the next one begins: clients take it for done then
-        call = Call.new(id, name, turn.offered.get(name))
-        turn.calls.append(call)
-        kind = call.entry["type"]
-        opening = {"index": index, **call.entry, kind: dict(call.entry[kind])}
-        self.log.tell("thread.run.step.delta", self.step_delta(turn, opening))
-
-    def answer_flaws(self, turn: Turn, index: int) -> None:
-        """Answers a whole call that nobody can carry out, so that the model learns what is wrong with it."""
-        call = turn.calls[index]
-        if call.output is not None:
-            return
-        if call.name not in turn.offered:
-            call.answer(f"There is no tool named '{call.name}'.")
-        elif flaw := flaws.in_call(turn.offered[call.name], call.arguments):
-            turn.flawed = call.name
-            call.answer(flaws.told_to_the_model(call.name, call.arguments, flaw))
-        else:
-            return
-        if call.served is None:
-            answered = {"index": index, "type": "function", "function": {"output": call.output}}
-            self.log.tell("thread.run.step.delta", self.step_delta(turn, answered))
-
-    def tell_content(self, turn: Turn, entry: dict[str, Any], inner: tuple[str, str], piece: str) -> None:
-        assert turn.message is not None
-        data = message_delta(turn.message[1].pk, [entry])
-        self.log.tell_piece("thread.message.delta", data, ("delta", "content", 0, *inner), piece)
-
-    def tell_growth(self, turn: Turn, index: int, growth: dict[str, Any]) -> None:
-        """Tells more of a call's details, which have grown by it: a text that may take further pieces, or anything."""
-        kind = turn.calls[index].entry["type"]
-        data = self.step_delta(turn, {"index": index, "type": kind, kind: growth})
-        inside = ("delta", "step_details", "tool_calls", 0, kind)
-        match growth:
-            case {"arguments": str(text)} | {"input": str(text)} if len(growth) == 1:
-                self.log.tell_piece("thread.run.step.delta", data, (*inside, *growth), text)
-            case {"outputs": [{"type": "logs", "logs": str(text)}]} if len(growth) == 1:
-                self.log.tell_piece("thread.run.step.delta", data, (*inside, "outputs", 0, "logs"), text)
-            case _:
-                self.log.tell("thread.run.step.delta", data)
-
-    def grow_call(self, turn: Turn, index: int, growth: dict[str, Any]) -> None:
-        """A tool tells more of the call it carries out."""
-        turn.calls[index].grow(copy.deepcopy(growth))
-        self.tell_growth(turn, index, growth)
-
-    @staticmethod
-    def step_delta(turn: Turn, entry: dict[str, Any]) -> dict[str, Any]:
-        assert turn.calls_step is not None
-        return step_delta(turn.calls_step.pk, [entry])
-
-    async def open_message(self, turn: Turn) -> None:
-        self.log.settle()
-        step, message, told = await self.database.run(holding.open_message, self.held, self.log.position, turn.number)
-        turn.message = (step, message)
-        self.tell_all(told)
-        for index, part in enumerate(turn.image_parts()):
-            self.log.tell("thread.message.delta", message_delta(message.pk, [{"index": index, **part}]))
-
-    async def open_calls(self, turn: Turn) -> None:
-        """Opens the step for calls; a message before it is whole now, for clients know one open step at a time."""
-        if turn.message is not None:
-            step, message = turn.message
-            await self.tell(holding.close_message, step, message, turn.content(), usage_json(Usage()))
-            turn.message = None
-        self.log.settle()
-        turn.calls_step, told = await self.database.run(holding.open_calls, self.held, self.log.position, turn.number)
-        self.tell_all(told)
 
     # --- What follows from a turn -----------------------------------------------------------------------------------
 
@@ -440,30 +285,3 @@ class Execution:
         """The run has come to a bad end that nobody goes on from: what its calls have started ends, too."""
         if self._serving is not None:
             await self._serving.abandon()
-
-    # --- Means ------------------------------------------------------------------------------------------------------
-
-    @property
-    def held(self) -> Run:
-        assert self.run is not None
-        return self.run
-
-    async def tell(self, write: Callable[..., Telling], *args: Any, **options: Any) -> None:
-        """One fenced write of `holding`, then the events that tell of it."""
-        self.log.settle()
-        self.tell_all(await self.database.run(write, self.held, self.log.position, *args, **options))
-
-    def tell_all(self, told: Telling) -> None:
-        for name, data in told:
-            self.log.tell(name, data)
-
-    async def whole(self, work: Coroutine[Any, Any, T]) -> T:
-        """Awaits work that must not be cut in two: a cancellation waits until it is done."""
-        task = asyncio.ensure_future(work)
-        try:
-            return await asyncio.shield(task)
-        except asyncio.CancelledError:
-            await asyncio.wait([task])
-            if not task.cancelled() and (error := task.exception()) is not None:
-                logger.debug("%s: %r while it was stopped", self.run_id, error)
-            raise
