@@ -19,7 +19,7 @@ from aiohttp import web
 
 from sandbox import doctor, environment, launch
 from sandbox.configuration import Configuration, WrongSetting
-from sandbox.pool import Bounds, Pool, Starter
+from sandbox.pool import FRESH_SECONDS, Bounds, Pool, Starter
 from sandbox.protocol import Health, Limits
 from sandbox.readiness import Examine, Prepare, Readiness
 from sandbox.service import Service
@@ -34,7 +34,14 @@ END_SECONDS = 3.0  # for answers that are on their way
 class Daemon:
     """The parts together: what starts sessions, what prepares and examines, is given."""
 
-    def __init__(self, configuration: Configuration, start: Starter, prepare: Prepare | None, examine: Examine) -> None:
+    def __init__(
+        self,
+        configuration: Configuration,
+        start: Starter,
+        prepare: Prepare | None,
+        examine: Examine,
+        fresh_seconds: float = FRESH_SECONDS,
+    ) -> None:
         self.configuration = configuration
         self.readiness = Readiness(configuration.environment, prepare, examine)
         bounds = Bounds(
@@ -45,6 +52,7 @@ class Daemon:
             age_seconds=configuration.age_seconds,
             unattended_seconds=configuration.unattended_seconds,
             room_seconds=configuration.room_seconds,
+            fresh_seconds=fresh_seconds,
         )
         self.pool = Pool(start, bounds, self.readiness.doubt)
         self.service = Service(self.pool, self.readiness)
