@@ -18,7 +18,7 @@ from sandbox.client import RemoteSandbox
 from sandbox.environment import HERE
 from sandbox.hosts import Host
 from sandbox.protocol import MIB, CallLost, Done, Event, Limits, Reason, Result, SandboxUnavailable, SessionGone, Stdout
-from sandbox.tests.environment import built
+from sandbox.tests.environments import built
 from sandbox.tests.scripted import KEY, collected, one_piece, until, until_told
 
 pytestmark = pytest.mark.slow
