@@ -171,7 +171,7 @@ class RemoteSandbox:
             headers = {"Connection": "close"}  # who asks only this has no connection left to close
             return wire.health_from(await self._ask(host, "GET", "/health", b"", HEALTH_TIMEOUT, headers))
         except _Unreached as problem:
-            return Health(False, reason=str(problem), remedy=UNREACHABLE_REMEDY)
+            return Health(False, reason=str(problem), remedy=UNREACHABLE_REMEDY, is_reached=False)
         except SandboxError as problem:
             return Health(False, reason=str(problem))
 
@@ -246,7 +246,7 @@ class RemoteSandbox:
 
     def _failed(self, host: Host, problem: Exception) -> None:
         reason = f"The code interpreter does not answer ({type(problem).__name__})."
-        self._hosts.failed(host, Health(False, reason=reason, remedy=UNREACHABLE_REMEDY))
+        self._hosts.failed(host, Health(False, reason=reason, remedy=UNREACHABLE_REMEDY, is_reached=False))
 
     def _client(self) -> httpx2.AsyncClient:
         clients = _clients.setdefault(asyncio.get_running_loop(), {})

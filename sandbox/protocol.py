@@ -122,6 +122,7 @@ class Health:
 
     is_available: bool
     is_preparing: bool = False
+    is_reached: bool = True  # False: the daemon does not answer; it may be starting again
     reason: str = ""
     remedy: str = ""
     tier: str = ""  # such as `bubblewrap`, `bubblewrap without /proc`

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 from sandbox.protocol import Health, SandboxUnavailable
@@ -15,6 +16,7 @@ PREPARING = Health(
     is_preparing=True,
     reason="The code interpreter is being prepared: its Python packages are being installed.",
 )
+EXAMINING = replace(PREPARING, reason="The code interpreter is starting: the walls around it are being tried.")
 EXAMINED_SECONDS = 30.0  # between two looks while it is off
 PREPARED_SECONDS = 300.0  # between two attempts to install
 
@@ -33,7 +35,7 @@ class Readiness:
         pause: float = EXAMINED_SECONDS,
         prepare_pause: float = PREPARED_SECONDS,
     ) -> None:
-        self.health = PREPARING
+        self.health = PREPARING if prepare is not None else EXAMINING
         self.became_available = asyncio.Event()
         self._environment = environment
         self._prepare = prepare
@@ -71,6 +73,8 @@ class Readiness:
                 await asyncio.sleep(self._prepare_pause)
                 continue
             self._doubted.clear()
+            if self.health is PREPARING:
+                self.health = EXAMINING
             self._tell(await self._examined())
             if self.health.is_available:
                 await self._doubted.wait()

@@ -18,7 +18,7 @@ from sandbox.client import RemoteSandbox
 from sandbox.environment import HERE
 from sandbox.hosts import Host
 from sandbox.protocol import MIB, CallLost, Done, Event, Limits, Reason, Result, SandboxUnavailable, SessionGone, Stdout
-from sandbox.tests.environments import built
+from sandbox.tests.environments import environment_for_tests
 from sandbox.tests.scripted import KEY, collected, one_piece, until, until_told
 
 pytestmark = pytest.mark.slow
@@ -29,7 +29,7 @@ def daemon(socket: Path, environment: Path | None = None, **settings: str) -> It
     log = socket.with_suffix(".log")
     variables = {
         "PATH": os.environ["PATH"],
-        "SANDBOX_ENVIRONMENT": str(environment or built()),
+        "SANDBOX_ENVIRONMENT": str(environment or environment_for_tests()),
         "SANDBOX_SOCKET": str(socket),
         "SANDBOX_SESSIONS": "4",
         "SANDBOX_CANARY": "a secret",

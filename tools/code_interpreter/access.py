@@ -11,7 +11,9 @@ from django.conf import settings
 from assistant_site.db.threads import OfEachLoop
 from sandbox.protocol import Health, Sandbox
 
-HEALTH_SECONDS = 2.0  # for which an answer about the sandbox's health holds
+HEALTH_SECONDS = 2.0  # for which the answer that all is well holds
+START_SECONDS = 10.0  # in which a daemon that was ended is there again
+LOOK_SECONDS = 0.25
 OFF = "off"
 
 code_threads = OfEachLoop(lambda: 4)
@@ -43,12 +45,21 @@ def sandbox() -> Sandbox:
 
 
 async def health() -> Health:
-    """The sandbox's health, `HEALTH_SECONDS` old at most."""
+    """The sandbox's health, of this moment or of shortly before."""
     loop = asyncio.get_running_loop()
     known = _healths.get(loop)
-    if known is None or time.monotonic() - known[0] > HEALTH_SECONDS:
+    holds = HEALTH_SECONDS if known is not None and known[1].is_available else LOOK_SECONDS
+    if known is None or time.monotonic() - known[0] > holds:
         known = _healths[loop] = time.monotonic(), await sandbox().health()
     return known[1]
+
+
+async def health_once_started() -> Health:
+    """The same, but a daemon that does not answer gets the time to start again."""
+    deadline = time.monotonic() + START_SECONDS
+    while not (known := await health()).is_reached and time.monotonic() < deadline:
+        await asyncio.sleep(LOOK_SECONDS)
+    return known
 
 
 @contextlib.contextmanager

@@ -104,7 +104,8 @@ async def _opened_once_prepared(key: SessionKey, limits: Limits) -> OpenedSessio
         try:
             return await access.sandbox().open(key, limits)
         except SandboxUnavailable:
-            if not (await access.health()).is_preparing:
+            health = await access.health_once_started()
+            if not (health.is_preparing or health.is_available):
                 raise
             if clock() > deadline:
                 raise SandboxUnavailable(PREPARING) from None

@@ -92,7 +92,7 @@ class CodeInterpreter:
         return f"A call may take {seconds:g} seconds. {files}".strip()
 
     async def hindrance(self) -> str:
-        health = await access.health()
+        health = await access.health_once_started()
         return "" if health.is_available or health.is_preparing else health.sentence
 
     def listener(self) -> arguments.Listener:

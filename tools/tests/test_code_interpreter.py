@@ -229,11 +229,17 @@ def test_a_session_that_is_gone_before_anything_began_is_opened_again(cora: Code
 @pytest.mark.parametrize("problem", [SandboxUnavailable("The sandbox is down."), NoRoom("Too many sessions.")])
 def test_no_session_is_a_text_for_the_model(cora: Coder, problem: Any) -> None:
     cora.sandbox.refuses = [problem]
+    cora.sandbox.state = Health(is_available=False, reason="It is off.")
     call = cora.run("print(1)")
     assert call.result.output == str(problem)
     assert call.logs == f"{problem}\n"
     assert call.told == call.result.details
     assert cora.sandbox.runs == 0
+    assert cora.run("print(1)").logs == "1\n"
+
+
+def test_a_sandbox_that_was_just_starting_is_asked_again(cora: Coder) -> None:
+    cora.sandbox.refuses = [SandboxUnavailable("It is starting.")]
     assert cora.run("print(1)").logs == "1\n"
 
 
