@@ -3,12 +3,12 @@
 import asyncio
 import contextlib
 import time
-import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from django.conf import settings
 
 from assistant_site.db.threads import OfEachLoop
+from sandbox.client import RemoteSandbox
 from sandbox.protocol import Health, Sandbox
 
 HEALTH_SECONDS = 2.0  # for which the answer that all is well holds
@@ -19,58 +19,54 @@ OFF = "off"
 code_threads = OfEachLoop(lambda: 4)
 
 
-def remote() -> Sandbox:
-    """The one that the settings name."""
-    from sandbox.client import RemoteSandbox
-
-    made: Sandbox = RemoteSandbox(getattr(settings, "SANDBOX_URLS", []), getattr(settings, "SANDBOX_TOKEN", ""))
-    return made
-
-
-_make: Callable[[], Sandbox] = remote
-_of_loops: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Sandbox] = weakref.WeakKeyDictionary()
-_healths: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, tuple[float, Health]] = weakref.WeakKeyDictionary()
+_sandbox: Sandbox | None = None
+_health: tuple[float, Health] | None = None
 
 
 def is_off() -> bool:
-    return bool(getattr(settings, "CODE_INTERPRETER", "auto") == OFF)
+    return bool(settings.CODE_INTERPRETER == OFF)
 
 
 def sandbox() -> Sandbox:
-    """The running loop's: its connections belong to that loop."""
-    loop = asyncio.get_running_loop()
-    if loop not in _of_loops:
-        _of_loops[loop] = _make()
-    return _of_loops[loop]
+    """The one that the settings name, for any event loop."""
+    global _sandbox
+    if _sandbox is None:
+        _sandbox = RemoteSandbox(settings.SANDBOX_URLS, settings.SANDBOX_TOKEN)
+    return _sandbox
 
 
 async def health() -> Health:
     """The sandbox's health, of this moment or of shortly before."""
-    loop = asyncio.get_running_loop()
-    known = _healths.get(loop)
+    global _health
+    known = _health
     holds = HEALTH_SECONDS if known is not None and known[1].is_available else LOOK_SECONDS
     if known is None or time.monotonic() - known[0] > holds:
-        known = _healths[loop] = time.monotonic(), await sandbox().health()
+        known = _health = time.monotonic(), await sandbox().health()
     return known[1]
 
 
 async def health_once_started() -> Health:
     """The same, but a daemon that does not answer gets the time to start again."""
     deadline = time.monotonic() + START_SECONDS
-    while not (known := await health()).is_reached and time.monotonic() < deadline:
+    known = await health()
+    while not known.is_reached and time.monotonic() < deadline:
         await asyncio.sleep(LOOK_SECONDS)
+        known = await health()
     return known
+
+
+async def disconnect() -> None:
+    """Closes the running loop's connections, at its end."""
+    if isinstance(_sandbox, RemoteSandbox):
+        await _sandbox.disconnect()
 
 
 @contextlib.contextmanager
 def using(other: Sandbox) -> Iterator[None]:
-    """This sandbox instead, in every loop, such as a test's."""
-    global _make
-    before, _make = _make, lambda: other
-    _of_loops.clear()
-    _healths.clear()
+    """This sandbox instead, such as a test's."""
+    global _sandbox, _health
+    before, _sandbox, _health = _sandbox, other, None
     try:
         yield
     finally:
-        _make = before
-        _of_loops.clear()
+        _sandbox, _health = before, None

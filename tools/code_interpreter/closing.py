@@ -71,4 +71,7 @@ def wait() -> None:
 
 
 async def _close(key: SessionKey) -> None:
-    await access.sandbox().close(key)
+    try:
+        await access.sandbox().close(key)
+    finally:
+        await access.disconnect()

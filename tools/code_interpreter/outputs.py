@@ -4,13 +4,17 @@ An execution that is followed again, by another worker, gives its events from th
 neither told nor stored again.
 """
 
+import asyncio
 import copy
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from tools.code_interpreter.arguments import storable
 
 BYTES_PER_TOKEN = 3.5
+PACE_SECONDS = 0.05  # between two pieces of a text: what comes meanwhile is told together
+MOST_TOLD = 32_000  # characters of one piece
 NO_OUTPUT = "The code ran and printed nothing."
 
 
@@ -24,6 +28,10 @@ class Outputs:
         self._at = -1  # the entry that the execution has come to
         self._characters = 0  # of its text, if it is a text
         self._ends_line = True
+        self._is_result = False  # what the logs end with
+        self._untold: list[str] = []  # of the entry's text
+        self._told_at = float("-inf")
+        self._timer: asyncio.TimerHandle | None = None
 
     @property
     def details(self) -> dict[str, Any]:
@@ -36,8 +44,11 @@ class Outputs:
             self.input += rest
             self._grow({"input": rest})
 
-    def text(self, text: str) -> None:
-        """Adds to the logs."""
+    def text(self, text: str, *, is_result: bool = False) -> None:
+        """Adds to the logs. Results, which may come in pieces, stand on lines of their own."""
+        if (is_result or self._is_result) and is_result != self._is_result and not self._ends_line:
+            text = "\n" + text
+        self._is_result = is_result
         text = storable(text)
         if not text:
             return
@@ -57,6 +68,7 @@ class Outputs:
 
     def end_with(self, text: str) -> None:
         """Adds a line behind all that was told, for the events of the execution come no further."""
+        self.tell()
         self._at = len(self.entries) - 1
         last = self.entries[-1].get("logs", "") if self.entries else ""
         self._characters = len(last)
@@ -73,6 +85,7 @@ class Outputs:
 
     def _next(self, kind: str) -> None:
         """Goes on to the entry that comes next, which may have been told; else to a new one."""
+        self.tell()
         self._at += 1
         self._characters = 0
         if self._at < len(self.entries) and self.entries[self._at]["type"] != kind:
@@ -83,7 +96,36 @@ class Outputs:
             self.entries.append(copy.deepcopy(entry))
         else:
             self.entries[self._at]["logs"] += entry["logs"]
-        self._grow({"outputs": [{"index": self._at, **entry}]})
+        if entry["type"] == "logs":
+            self._tell_soon(entry["logs"])
+        else:
+            self._grow({"outputs": [{"index": self._at, **entry}]})
+
+    def _tell_soon(self, text: str) -> None:
+        self._untold.append(text)
+        if self._timer is None:
+            wait = self._told_at + PACE_SECONDS - time.monotonic()
+            if wait <= 0:
+                self.tell()
+            else:
+                self._timer = asyncio.get_running_loop().call_later(wait, self.tell)
+
+    def tell(self) -> None:
+        """Tells what has gathered of a text."""
+        self.stop()
+        text = "".join(self._untold)
+        self._untold.clear()
+        for at in range(0, len(text), MOST_TOLD):
+            piece = {"index": self._at, "type": "logs", "logs": text[at : at + MOST_TOLD]}
+            self._grow({"outputs": [piece]})
+        if text:
+            self._told_at = time.monotonic()
+
+    def stop(self) -> None:
+        """Tells nothing any more by itself."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     @property
     def images(self) -> tuple[str, ...]:

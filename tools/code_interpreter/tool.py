@@ -167,6 +167,9 @@ class Execution:
         except Exception:
             logger.exception("The code of call %s of tenant %s failed.", self.context.call_id, self.context.tenant_id)
             self.outputs.end_with(FAULT)
+        finally:
+            self.outputs.stop()
+        self.outputs.tell()
         most = await code_threads().run(self._most_bytes)
         output = for_the_model(self.outputs, self.remarks, most)
         return ToolResult(output, self.outputs.details, images=self.outputs.images)
@@ -225,7 +228,7 @@ class Execution:
             case Error():
                 self.outputs.line(event.traceback)
             case Result():
-                self.outputs.line(event.text)
+                self.outputs.text(event.text, is_result=True)
             case _:
                 self.outputs.text(event.text)
 

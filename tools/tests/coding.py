@@ -6,8 +6,10 @@ import json
 import secrets
 from collections.abc import Coroutine
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
+from django.core.files.storage import storages
 from django.db import connections, models
 from openai.lib.streaming._deltas import accumulate_delta
 
@@ -17,7 +19,7 @@ from files.models import File
 from sandbox.protocol import SessionKey
 from tenants.models import Tenant
 from threads.models import Thread
-from tools.code_interpreter import access, closing
+from tools.code_interpreter import access, closing, kept
 from tools.code_interpreter.tool import CodeInterpreter
 from tools.models import CodeFile
 from tools.tests.scripted import ScriptedSandbox, Session
@@ -107,6 +109,7 @@ class Coder:
             try:
                 return await coroutine
             finally:
+                await access.disconnect()
                 await threads.run(connections.close_all)
                 threads.close()
 
@@ -149,3 +152,19 @@ def without_indexes(details: dict[str, Any]) -> dict[str, Any]:
         **details,
         "outputs": [{k: v for k, v in entry.items() if k != "index"} for entry in details.get("outputs", [])],
     }
+
+
+def is_stored(blob: str) -> bool:
+    return Path(storages["blobs"].path(blob)).exists()
+
+
+def rows_of(coder: Coder) -> dict[str, CodeFile]:
+    return {row.name: row for row in CodeFile.objects.of(coder.tenant).filter(thread=coder.thread)}
+
+
+def file_for(coder: Coder, name: str) -> str | None:
+    return kept.file_for(coder.tenant.id, coder.thread.id, name)
+
+
+def names_of(coder: Coder) -> frozenset[str]:
+    return kept.names_of(coder.tenant.id, coder.thread.id)

@@ -60,7 +60,7 @@ def test_texts_of_one_stretch_are_one_entry_and_images_are_files(cora: Coder) ->
     )
     kinds = [entry["type"] for entry in call.result.details["outputs"]]
     assert kinds == ["logs", "image", "logs", "image"]
-    assert call.logs == "ab7\n"
+    assert call.logs == "ab7"
     assert call.told == call.result.details
     files = [File.objects.of(cora.tenant).get(pk=id) for id in call.result.images]
     assert [(file.filename, file.purpose) for file in files] == [
@@ -72,8 +72,10 @@ def test_texts_of_one_stretch_are_one_entry_and_images_are_files(cora: Coder) ->
 
 
 def test_what_stands_on_a_line_of_its_own_does(cora: Coder) -> None:
-    call = cora.run(shown(Stdout("a"), Result("1"), Result("2\n"), Stdout("b"), Error("E", "Traceback\nE: no")))
-    assert call.logs == "a\n1\n2\nb\nTraceback\nE: no\n"
+    call = cora.run(
+        shown(Stdout("a"), Result("1"), Result("0\n"), Result("2"), Stdout("b"), Error("E", "Traceback\nE: no"))
+    )
+    assert call.logs == "a\n10\n2\nb\nTraceback\nE: no\n"
 
 
 def test_an_error_is_a_traceback_in_the_logs(cora: Coder) -> None:
@@ -144,8 +146,9 @@ EVENTS: list[Event] = [
 
 
 @pytest.mark.parametrize("after", range(8))
-def test_another_worker_tells_only_what_was_not_told(cora: Coder, after: int) -> None:
+def test_another_worker_tells_only_what_was_not_told(cora: Coder, after: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first worker dies when so many growths were told; what readers then have together is what is stored."""
+    monkeypatch.setattr(outputs, "PACE_SECONDS", 0.0)
     cora.run("x = 1")
     cora.lose_session()  # so that the logs begin with a note
     first = cora.run(shown(*EVENTS))
@@ -176,7 +179,30 @@ def folded(call: Called, growths: int) -> dict[str, Any]:
     return details
 
 
-def test_what_was_told_in_the_middle_of_a_text_is_not_told_again() -> None:
+def test_many_pieces_are_told_together_and_a_pause_tells_what_there_is() -> None:
+    growths: list[dict[str, Any]] = []
+
+    async def pieces() -> None:
+        told = Outputs(EMPTY, growths.append)
+        for number in range(1_000):
+            told.text(f"{number} ")
+        assert len(growths) < 10
+        await asyncio.sleep(3 * outputs.PACE_SECONDS)
+        assert "".join(growth["outputs"][0]["logs"] for growth in growths) == told.logs
+        told.text("x" * 2 * outputs.MOST_TOLD)
+        told.text("y")
+        told.tell()
+        assert [growth["outputs"][0]["logs"][:1] for growth in growths[-3:]] == ["x", "x", "y"]
+        told.text("z")
+        told.stop()
+        await asyncio.sleep(2 * outputs.PACE_SECONDS)
+        assert growths[-1]["outputs"][0]["logs"] == "y"
+
+    asyncio.run(pieces())
+
+
+def test_what_was_told_in_the_middle_of_a_text_is_not_told_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outputs, "PACE_SECONDS", 0.0)
     growths: list[dict[str, Any]] = []
     again = Outputs({"input": "co", "outputs": [logs("hel")]}, growths.append)
     again.told_input("code")
@@ -308,7 +334,7 @@ def test_health_is_asked_for_now_and_then(cora: Coder) -> None:
 
 def test_off_is_not_offered(monkeypatch: pytest.MonkeyPatch) -> None:
     assert TOOL.is_offered()
-    monkeypatch.setattr(settings, "CODE_INTERPRETER", "off", raising=False)
+    monkeypatch.setattr(settings, "CODE_INTERPRETER", "off")
     assert not TOOL.is_offered()
 
 
