@@ -5,6 +5,7 @@ import contextlib
 import secrets
 import time
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 
 from sandbox import frames, launch, watchdog
 from sandbox.frames import Header, Violation
@@ -36,6 +37,9 @@ PIECE = 256 * 1024
 GONE = "The session is not there any more."
 STATE_KEPT = "Variables and files are as it left them."
 STATE_LOST = "Variables are lost; files are put back as they were after the last call that ended."
+
+# The watchdogs' own threads: a look at what many processes share takes up to 0.1 s.
+_lookers = ThreadPoolExecutor(4, thread_name_prefix="watchdog")
 
 
 class Texts:
@@ -97,6 +101,7 @@ class Session:
         self._count = 0
         self._ready = asyncio.Event()
         self._gone = asyncio.Event()
+        self._busy = asyncio.Event()
         self._transfer = asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
         self._is_watched = watched
@@ -150,6 +155,7 @@ class Session:
             raise SessionGone(GONE)
         self._count += 1
         running = self._running = Execution(self._count, self.limits)
+        self._busy.set()
         timer = asyncio.create_task(self._time_out(seconds))
         try:
             self._send({"op": "exec", "id": running.number}, code.encode("utf-8", "replace"))
@@ -163,6 +169,7 @@ class Session:
         finally:
             timer.cancel()
             self._running = None
+            self._busy.clear()
 
     async def answers(self) -> bool:
         """Whether the runner listens. A `done` that the code has forged is found out here: nothing answers then."""
@@ -364,14 +371,21 @@ class Session:
         await self.interrupt(Reason.TIMEOUT)
 
     async def _watch(self) -> None:
-        """Looks after what it uses, as long as it lives."""
+        """Looks after what it uses, as long as it lives; from the beginning of an execution on more often."""
+        loop = asyncio.get_running_loop()
         while self.is_alive:
-            await asyncio.sleep(watchdog.BUSY_SECONDS if self.is_busy else watchdog.IDLE_SECONDS)
-            self._ends_beyond_its_limits()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._busy.wait(), watchdog.IDLE_SECONDS)
+                await asyncio.sleep(watchdog.BUSY_SECONDS)
+            if self.is_alive:
+                self._judge(await loop.run_in_executor(_lookers, watchdog.look, self.init, self.limits))
 
     def _ends_beyond_its_limits(self) -> bool:
-        """Ends it if it uses more than it may; whether it does."""
-        self.used = watchdog.look(self.init, self.limits)
+        """Looks at what it uses, and ends it if that is more than it may; whether it is."""
+        return self._judge(watchdog.look(self.init, self.limits))
+
+    def _judge(self, use: watchdog.Use) -> bool:
+        self.used = use
         reason = self.used.beyond(self.limits) if self._is_watched else None
         if reason is not None:
             self.end(reason)

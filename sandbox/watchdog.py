@@ -11,6 +11,7 @@ from sandbox.protocol import MIB, Limits, Reason
 BUSY_SECONDS, IDLE_SECONDS = 0.25, 2.0
 MOST_FILES = 20_000
 MOST_DESCRIPTORS = 2_048  # of the whole session: full sockets and pipes are the kernel's memory, not a process's
+MOST_SHARED = 4  # times the memory limit, of what processes have in all if each counts what it shares
 TMPFS = ("/mnt/data", "/tmp", "/dev/shm")  # noqa: S108 the sandbox's own
 
 
@@ -42,9 +43,9 @@ def look(init: int, limits: Limits) -> Use:
             status = os.statvfs(f"/proc/{init}/root{path}")
             in_files += (status.f_blocks - status.f_bfree) * status.f_frsize
             files += status.f_files - status.f_ffree
-    if memory + in_files > limits.memory_bytes and len(processes) > 1:
+    if limits.memory_bytes < memory + in_files <= MOST_SHARED * limits.memory_bytes and len(processes) > 1:
         # Forked processes share most of theirs, which was counted for each of them. What each really has takes a
-        # hundred times longer to find out, so it is asked only now.
+        # hundred times longer to find out, so it is asked only now, and only as long as that stays short.
         memory = min(memory, sum(share(pid) for pid in processes))
     return Use(memory + in_files, files, descriptors)
 

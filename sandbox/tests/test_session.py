@@ -212,6 +212,16 @@ class TestCode:
 
         play(scene, Limits(memory_bytes=400 * MIB))
 
+    def test_an_idle_session_that_begins_to_work_is_looked_at_at_once(self) -> None:
+        async def scene(play: Play) -> None:
+            await asyncio.sleep(0.3)  # the watchdog has gone to sleep
+            code = "import time\nx = bytearray(300 * 1024 * 1024)\ntime.sleep(1.2)\nprint('too late')"
+            [*others, done] = await play.events(code)
+            assert isinstance(done, Done)
+            assert (done.reason, others) == (Reason.MEMORY, [])
+
+        play(scene, Limits(memory_bytes=150 * MIB))
+
     def test_the_memory_of_pid_1_is_out_of_reach(self) -> None:
         async def scene(play: Play) -> None:
             for path in ("/proc/1/mem", "/proc/1/task/1/mem"):
