@@ -29,6 +29,7 @@ logger = logging.getLogger("sandboxd")
 
 BACKLOG = 1_024
 END_SECONDS = 3.0  # for answers that are on their way
+LINGER_SECONDS = 3.0  # for the rest of a body that was refused, so that the refusal is read
 
 
 class Daemon:
@@ -80,7 +81,11 @@ class Daemon:
 
     async def _serve(self, stack: contextlib.AsyncExitStack, listener: socket.socket, token: str) -> None:
         runner = web.AppRunner(
-            self.service.application(token), access_log=None, handle_signals=False, shutdown_timeout=END_SECONDS
+            self.service.application(token),
+            access_log=None,
+            handle_signals=False,
+            shutdown_timeout=END_SECONDS,
+            lingering_time=LINGER_SECONDS,
         )
         await runner.setup()
         stack.push_async_callback(runner.cleanup)

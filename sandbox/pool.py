@@ -279,12 +279,7 @@ class Pool:
         self.past.add(held.key, held.session.generation, held.calls)
         logger.info("A session was ended after %.0f s. %s", held.age, why)
         held.calls.is_closed = True
-        try:
-            await held.session.close()
-        except Exception:
-            logger.exception("A session could not be ended; its user number is not used again.")
-        else:
-            self.slots.give_back(held.slot)
+        await self.slots.end(held.session, held.slot)
         await held.calls.close()
         self._tell_freed()
 

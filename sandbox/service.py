@@ -121,10 +121,7 @@ class Service:
             first = await anext(pieces, b"")  # a refusal comes before the first byte
             response = web.StreamResponse(headers={"Content-Type": "application/octet-stream"})
             await response.prepare(request)
-            await _write(response, first)
-            async for piece in pieces:
-                await _write(response, piece)
-        await response.write_eof()
+            await _send_all(request, response, first, pieces)
         return response
 
     async def execute(self, request: web.Request) -> web.StreamResponse:
@@ -160,8 +157,7 @@ class Service:
                     sent_at = time.monotonic()
             await response.write_eof()
         except (ConnectionError, TimeoutError):
-            if request.transport is not None:
-                request.transport.abort()
+            _abort(request)
 
 
 def _key(request: web.Request) -> SessionKey:
@@ -179,6 +175,36 @@ def _json(value: dict[str, object], status: int = 200) -> web.Response:
 async def _write(response: web.StreamResponse, piece: bytes) -> None:
     async with asyncio.timeout(STUCK_SECONDS):
         await response.write(piece)
+
+
+async def _send_all(
+    request: web.Request, response: web.StreamResponse, first: bytes, pieces: AsyncIterator[bytes]
+) -> None:
+    """All pieces, or a cut connection. Whoever reads may go; the session is asked for the rest in any case, since it
+    cannot be told to stop in the middle of a file."""
+    is_cut = False
+    try:
+        await _write(response, first)
+    except (ConnectionError, TimeoutError):
+        is_cut = True
+    try:
+        async for piece in pieces:
+            try:
+                if not is_cut:
+                    await _write(response, piece)
+            except (ConnectionError, TimeoutError):
+                is_cut = True
+        if not is_cut:
+            await response.write_eof()
+    except (SandboxError, ConnectionError):
+        is_cut = True
+    if is_cut:
+        _abort(request)
+
+
+def _abort(request: web.Request) -> None:
+    if request.transport is not None:
+        request.transport.abort()
 
 
 async def _pieces(request: web.Request) -> AsyncIterator[bytes]:

@@ -16,6 +16,7 @@ logger = logging.getLogger(__name__)
 
 QUIET_SECONDS = 1.0  # after one was taken, the next is started: its taker's first answer comes first
 LOOKED_SECONDS = 0.25
+END_SECONDS = 10.0
 LONGEST_PAUSE = 60.0  # after starts that failed
 
 
@@ -37,6 +38,16 @@ class Slots:
 
     def give_back(self, slot: int) -> None:
         self._taken.discard(slot)
+
+    async def end(self, session: "Session", slot: int) -> None:
+        """End a session; the number is free again once nothing of it runs any more."""
+        try:
+            async with asyncio.timeout(END_SECONDS):
+                await session.close()
+        except Exception:
+            logger.exception("A session could not be ended; its user number is not used again.")
+        else:
+            self.give_back(slot)
 
     def __len__(self) -> int:
         return len(self._taken) - 1
@@ -82,13 +93,13 @@ class WarmPool:
     async def give_up_one(self) -> None:
         """End one, for somebody needs its room."""
         if self._ready:
-            await self._end(*self._ready.pop())
+            await self.slots.end(*self._ready.pop())
 
     async def sweep(self) -> None:
         """End those that are dead, or for which there is no room any more."""
         for each in [each for each in self._ready if not each[0].is_alive]:
             self._ready.remove(each)
-            await self._end(*each)
+            await self.slots.end(*each)
         while self._ready and len(self._ready) > self.room():
             await self.give_up_one()
 
@@ -113,7 +124,7 @@ class WarmPool:
             with suppress(asyncio.CancelledError):
                 await self._filler
         while self._ready:
-            await self._end(*self._ready.pop())
+            await self.slots.end(*self._ready.pop())
 
     async def _keep_filling(self) -> None:
         failures = 0
@@ -141,11 +152,3 @@ class WarmPool:
             self.slots.give_back(slot)
             raise
         self._ready.append((session, slot))
-
-    async def _end(self, session: "Session", slot: int) -> None:
-        try:
-            await session.close()
-        except Exception:
-            logger.exception("A waiting session could not be ended; its user number is not used again.")
-        else:
-            self.slots.give_back(slot)

@@ -43,6 +43,8 @@ class ScriptedSession:
         self.used = Use(1_000, 0, 0)
         self.is_alive = True
         self.is_closed = False
+        self.is_read = False
+        self.breaks_off = False
         self.ran: list[str] = []
         self.contents: dict[str, bytes] = {}
         self.running = 0
@@ -97,7 +99,12 @@ class ScriptedSession:
     async def read(self, name: str, most: int) -> AsyncIterator[bytes]:
         if name not in self.contents or len(self.contents[name]) > most:
             raise FileRefused(f"'{name}' cannot be read.")
-        yield self.contents[name]
+        content, self.is_read = self.contents[name], False
+        for at in range(0, len(content), 100_000):
+            yield content[at : at + 100_000]
+            if self.breaks_off:
+                raise SessionGone("Gone.")
+        self.is_read = True
 
     async def interrupt(self) -> None:
         self._interrupted.set()

@@ -6,6 +6,7 @@ import secrets
 import socket
 import stat
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from pathlib import Path
 
 import httpx2
@@ -224,5 +225,54 @@ def test_a_thousand_requests_are_answered(tmp_path: Path) -> None:
             assert all(len(events) == 2 for events in followed)
             assert listed == [[]] * 500
             assert len(script.started[0].ran) == 1
+
+    asyncio.run(main())
+
+
+def test_a_reader_who_goes_leaves_the_session_well(tmp_path: Path) -> None:
+    async def main() -> None:
+        script = Script()
+        async with serving(tmp_path / "s", script) as (daemon, client):
+            opened = await client.open(KEY, Limits())
+            content = secrets.token_bytes(8_000_000)
+            await client.put(KEY, opened.generation, "a", one_piece(content), len(content))
+            async with aclosing(client.read(KEY, opened.generation, "a", 10**8)) as pieces:  # type: ignore[type-var]
+                await anext(pieces)
+            await client.disconnect()
+            await until(lambda: script.started[0].is_read)
+            await until(lambda: not daemon.pool.held[KEY].is_busy)
+            assert b"".join([piece async for piece in client.read(KEY, opened.generation, "a", 10**8)]) == content
+
+    asyncio.run(main())
+
+
+def test_a_file_that_breaks_off_is_not_taken_for_whole(tmp_path: Path) -> None:
+    async def main() -> None:
+        script = Script()
+        async with serving(tmp_path / "s", script) as (_, client):
+            opened = await client.open(KEY, Limits())
+            await client.put(KEY, opened.generation, "a", one_piece(bytes(2_000_000)), 2_000_000)
+            script.started[0].breaks_off = True
+            with pytest.raises(FileRefused, match="not be read to its end"):
+                [piece async for piece in client.read(KEY, opened.generation, "a", 10**8)]
+
+    asyncio.run(main())
+
+
+def test_an_upload_that_breaks_off_leaves_no_file(tmp_path: Path) -> None:
+    async def main() -> None:
+        script = Script()
+        async with serving(tmp_path / "s", script) as (daemon, client):
+            opened = await client.open(KEY, Limits())
+
+            async def broken() -> AsyncIterator[bytes]:
+                yield bytes(300_000)
+                raise OSError("the storage is away")
+
+            with pytest.raises(OSError, match="away"):
+                await client.put(KEY, opened.generation, "a", broken(), 600_000, "file-1")
+            await until(lambda: not daemon.pool.held[KEY].is_busy)
+            assert script.started[0].contents == {}
+            assert (await client.open(KEY, Limits())).files == {}
 
     asyncio.run(main())
