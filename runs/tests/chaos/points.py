@@ -179,7 +179,7 @@ def install_worker(folder: Path, member: str) -> None:
     _after(reach, holding, "claim", kind_of_claim)
     _before(reach, Execution, "take_text", "first token", lambda self, turn, text: bool(text) and turn.message is None)
     _before(reach, Execution, "take_text", "mid-text", lambda self, turn, text: turn.message is not None)
-    _before(reach, Execution, "tell_arguments", "mid-arguments")
+    _before(reach, Execution, "tell_growth", "mid-arguments")
     _before(reach, holding, "open_message", "before message opened")
     _after(reach, holding, "open_message", "message opened")
     _after(reach, holding, "close_message", "message closed")
