@@ -53,6 +53,8 @@ class Configuration:
             raise WrongSetting("set SANDBOX_SOCKET to the path of a unix socket, or SANDBOX_LISTEN to host:port.")
         if listen is not None and not token:
             raise WrongSetting("SANDBOX_LISTEN opens a port, so SANDBOX_TOKEN must be set to a secret of your choice.")
+        if not token.isascii() or not token.isprintable():
+            raise WrongSetting("SANDBOX_TOKEN must have visible ASCII characters only.")
         memory = read.number("SANDBOX_MEMORY_MB", 1_024, low=128) * MIB
         sessions = read.number("SANDBOX_SESSIONS", sessions_for(memory), low=1, high=4_000)
         return cls(

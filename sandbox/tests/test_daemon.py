@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -17,7 +17,19 @@ import pytest
 from sandbox.client import RemoteSandbox
 from sandbox.environment import HERE
 from sandbox.hosts import Host
-from sandbox.protocol import MIB, CallLost, Done, Event, Limits, Reason, Result, SandboxUnavailable, SessionGone, Stdout
+from sandbox.protocol import (
+    MIB,
+    CallLost,
+    Done,
+    Event,
+    FileRefused,
+    Limits,
+    Reason,
+    Result,
+    SandboxUnavailable,
+    SessionGone,
+    Stdout,
+)
 from sandbox.tests.environments import environment_for_tests
 from sandbox.tests.scripted import KEY, collected, one_piece, until, until_told
 
@@ -89,6 +101,13 @@ def test_a_whole_session(tmp_path: Path) -> None:
         assert await kept(client, opened.generation, "c2") == "5"  # the second did not run
         read = b"".join([piece async for piece in client.read(KEY, opened.generation, "in ü.bin", 3_000_000)])
         assert read == content
+
+        async with aclosing(client.read(KEY, opened.generation, "file-1", 3_000_000)) as pieces:  # type: ignore[type-var]
+            with pytest.raises(FileRefused):
+                await anext(pieces)  # a link; it could lead anywhere
+        async with aclosing(client.read(KEY, opened.generation, "in ü.bin", 3_000_000)) as pieces:  # type: ignore[type-var]
+            await anext(pieces)
+        assert await kept(client, opened.generation, "c2b") == "5"  # though nobody has read to the end
 
         late = await collected(client.execute(KEY, opened.generation, "c3", "while True: pass"))
         assert isinstance(late[-1], Done)
