@@ -61,10 +61,6 @@ LOST = (
     "[The connection to the sandbox was lost while this code ran. It may have run in part, and was not run again. "
     "Check what it has done before you repeat it.]"
 )
-ENDED = (
-    "The session has ended: its variables are gone, and so is what this code has written. The next call gets a new "
-    "session with the files that were there before this call."
-)
 FAULT = "The code could not be run because of a fault of the server."
 THREAD_GONE = "The code was not run: its thread was deleted."
 
@@ -214,8 +210,6 @@ class Execution:
                     await self._show(event)
         if done is not None and done.reason is not Reason.COMPLETED:
             self.outputs.line(done.message)
-        if done is not None and done.restarted:
-            self.remarks.append(ENDED)
         return done
 
     async def _show(self, event: Stdout | Stderr | Result | Image | Error) -> None:

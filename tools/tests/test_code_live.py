@@ -175,7 +175,7 @@ def test_code_that_goes_too_far_is_told_and_the_next_call_works(cora: Coder, cod
     cora.tenant.code_seconds, cora.tenant.code_memory_mb = 3, 300
     cora.tenant.save()
     cora.run("open('a', 'w').write('1')")
-    call = cora.run(f"print('begun', flush=True)\n{code}")
+    call = cora.run(f"import time\nprint('begun', flush=True)\ntime.sleep(0.5)\n{code}")
     assert call.logs.startswith("begun\n")
     assert says in call.logs
     assert len(call.logs.splitlines()) > 1
