@@ -20,6 +20,8 @@ import struct
 import subprocess
 import sys
 import threading
+import time
+import types
 from typing import Any
 
 DATA = "/mnt/data"
@@ -29,20 +31,65 @@ MOST_DEPTH = 8
 MOST_IMAGE_BYTES = 8 * 1024 * 1024
 MOST_TRACEBACK = 64 * 1024
 PIPE_BYTES = 1024 * 1024
+INTERRUPT_SECONDS = 2.5
+INTERRUPT_EVERY_SECONDS = 0.3  # subprocess.run waits 0.25 for its child's own end
+POLITE_ATTEMPTS = 3
+
+
+class Whole:
+    """A lock whose holder is not interrupted, for half a frame would end the session: an interrupt waits until it
+    leaves. `is_wanted` says whether interrupts are for the code that runs."""
+
+    def __init__(self) -> None:
+        self.is_wanted = False
+        self._main = threading.main_thread().ident
+        self._depth = 0
+        self._waits = False
+        self.renew()
+
+    def renew(self) -> None:
+        """In a forked child, where nobody would give the lock back."""
+        self._lock = threading.RLock()
+
+    def __enter__(self) -> None:
+        if threading.get_ident() == self._main:
+            self._depth += 1
+        self._lock.acquire()
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
+        if threading.get_ident() == self._main:
+            self._depth -= 1
+            if self._waits and not self._depth:
+                self.interrupt()
+
+    def interrupt(self) -> None:
+        """Raises KeyboardInterrupt: now, or when the main thread has left."""
+        self._waits = self._depth > 0
+        if self.is_wanted and not self._waits:
+            raise KeyboardInterrupt
 
 
 class Wire:
     """The socket to the daemon. Frames of several threads do not mix."""
 
     def __init__(self, handle: socket.socket) -> None:
+        self.whole = Whole()
+        self.is_ours = True
         self._socket = handle
         self._in = handle.makefile("rb", buffering=PIECE)
-        self._lock = threading.Lock()
 
     def send(self, header: dict[str, Any], payload: bytes = b"") -> None:
         head = json.dumps({**header, "bytes": len(payload)}).encode()
-        with self._lock:
-            self._socket.sendall(struct.pack(">I", len(head)) + head + payload)
+        if self.is_ours:
+            with self.whole:
+                self._socket.sendall(struct.pack(">I", len(head)) + head + payload)
+
+    def leave(self) -> None:
+        """In a forked child: the channel is its parent's."""
+        self.is_ours = False
+        self.whole.renew()
+        self._socket.close()
 
     def receive(self) -> tuple[dict[str, Any], bytes]:
         """Raises EOFError when the daemon has gone."""
@@ -69,7 +116,6 @@ class Capture:
         os.dup2(write, 2)
         os.close(write)
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        self._lock = threading.RLock()
         for name, number in (("stdout", 1), ("stderr", 2)):
             raw = io.FileIO(number, "w", closefd=False)
             stream = io.TextIOWrapper(io.BufferedWriter(raw, 8192), encoding="utf-8", errors="replace")
@@ -85,8 +131,8 @@ class Capture:
 
     def drain(self) -> None:
         """Sends all that has been written so far."""
-        with self._lock:
-            while True:
+        with self._wire.whole:
+            while self._wire.is_ours:
                 try:
                     data = os.read(self._read, PIECE)
                 except BlockingIOError:
@@ -199,7 +245,9 @@ class Runner:
         self.work: queue.SimpleQueue[tuple[int, str]] = queue.SimpleQueue()
         self.files = Files(wire)
         self.known: dict[str, tuple[int, int]] = {}
-        self.running = False
+        self.running = 0  # the number of the code that runs
+        self.attempts = 0  # at interrupting it
+        os.register_at_fork(after_in_child=wire.leave)
         self.shell = make_shell(self)
 
     # --- The control thread -----------------------------------------------------------------------------------------
@@ -218,11 +266,10 @@ class Runner:
             self.work.put((re, payload.decode("utf-8", "replace")))
             return
         if op == "interrupt":
-            if self.running:
-                os.kill(os.getpid(), signal.SIGINT)
+            threading.Thread(target=self.interrupt, args=(self.running,), daemon=True, name="interrupt").start()
             return
         try:
-            answer: dict[str, Any] = {}
+            answer: dict[str, Any] = {"busy": self.running != 0} if op == "ping" else {}
             reply = b""
             if op == "put":
                 self.files.begin(header["name"])
@@ -246,6 +293,14 @@ class Runner:
             answer = {"error": "no file is being written"}
         self.wire.send({"re": re, **answer}, reply)
 
+    def interrupt(self, number: int) -> None:
+        """As Ctrl-C does, and again while the code catches it and goes on."""
+        until = time.monotonic() + INTERRUPT_SECONDS
+        while number and self.running == number and self.wire.whole.is_wanted and time.monotonic() < until:
+            self.attempts += 1
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            time.sleep(INTERRUPT_EVERY_SECONDS)
+
     # --- The main thread --------------------------------------------------------------------------------------------
 
     def serve(self) -> None:
@@ -258,8 +313,9 @@ class Runner:
         os.makedirs(DATA, exist_ok=True)
         ok = interrupted = False
         try:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-            self.running = True
+            self.running, self.attempts = re, 0
+            signal.signal(signal.SIGINT, self.interrupted)
+            self.wire.whole.is_wanted = True
             result = self.shell.run_cell(code, store_history=False)
             ok = bool(result.success)
             interrupted = isinstance(result.error_in_exec, KeyboardInterrupt)
@@ -268,12 +324,27 @@ class Runner:
         except BaseException as error:
             self.tell_error(type(error).__name__, f"{type(error).__name__}: {error}")
         finally:
-            self.running = False
+            self.ended()
             signal.signal(signal.SIGINT, signal.SIG_IGN)
         self.capture.flush()
         self.known, changed = changed_files(self.known)
         payload = json.dumps(changed).encode()
+        self.running = 0
         self.wire.send({"event": "done", "id": re, "ok": ok, "interrupted": interrupted}, payload)
+
+    def interrupted(self, number: int, frame: types.FrameType | None) -> None:
+        if self.attempts > POLITE_ATTEMPTS and self.wire.whole.is_wanted:
+            # The code catches it. The line that it goes on with raises it again.
+            sys.settrace(raise_again)
+            while frame and f"{os.sep}IPython{os.sep}" not in frame.f_code.co_filename:
+                frame.f_trace = None if frame.f_code.co_filename == __file__ else raise_again
+                frame = frame.f_back
+        self.wire.whole.interrupt()
+
+    def ended(self) -> None:
+        """The code has come to its end, or to an error that is told now: it is not interrupted any more."""
+        self.wire.whole.is_wanted = False
+        sys.settrace(None)
 
     def tell_error(self, name: str, traceback: str) -> None:
         self.capture.flush()
@@ -305,6 +376,36 @@ class Runner:
             self.wire.send({"event": "result"}, b"\n")
 
 
+def raise_again(frame: types.FrameType, event: str, argument: Any) -> Any:
+    """As a trace function: an interrupt in the next line that is not ours."""
+    if frame.f_code.co_filename == __file__:
+        return None
+    if event == "line":
+        raise KeyboardInterrupt
+    return raise_again
+
+
+def hide_ours(error: BaseException | None) -> None:
+    """Takes this file out of the tracebacks of an error and of those it followed."""
+    for _ in range(20):
+        if error is None:
+            return
+        error.__traceback__ = without_ours(error.__traceback__)
+        error = error.__cause__ or error.__context__
+
+
+def without_ours(traceback: types.TracebackType | None) -> types.TracebackType | None:
+    kept = []
+    while traceback:
+        if traceback.tb_frame.f_code.co_filename != __file__:
+            kept.append(traceback)
+        traceback = traceback.tb_next
+    following = None
+    for each in reversed(kept):
+        following = types.TracebackType(following, each.tb_frame, each.tb_lasti, each.tb_lineno)
+    return following
+
+
 def make_shell(runner: Runner) -> Any:
     from IPython.core.displayhook import DisplayHook
     from IPython.core.displaypub import DisplayPublisher
@@ -328,6 +429,14 @@ def make_shell(runner: Runner) -> Any:
             return
 
     class Shell(InteractiveShell):  # type: ignore[misc]
+        def showtraceback(self, exc_tuple: Any = None, *arguments: Any, **options: Any) -> None:
+            runner.ended()
+            with contextlib.suppress(ValueError):
+                kind, error, _ = self._get_exc_info(exc_tuple)
+                hide_ours(error)
+                exc_tuple = kind, error, error.__traceback__
+            super().showtraceback(exc_tuple, *arguments, **options)
+
         def _showtraceback(self, etype: Any, evalue: Any, stb: Any) -> None:
             runner.tell_error(getattr(etype, "__name__", "Error"), "\n".join(str(line) for line in stb))
 

@@ -30,7 +30,8 @@ READY_SECONDS = 60.0
 GRACE_SECONDS = 2.0  # between Ctrl-C and the end by force
 PING_SECONDS = 5.0
 REPLY_SECONDS = 30.0
-MOST_WIRE_BYTES = 64 * MIB  # of one execution
+MOST_WIRE_BYTES = 64 * MIB  # from the beginning of one execution to that of the next
+FRAME_BYTES = 100  # what a frame counts for beside its payload
 MOST_IMAGES = 20
 MAGIC = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 PIECE = 256 * 1024
@@ -79,7 +80,6 @@ class Execution:
         self.number = number
         self.events: asyncio.Queue[Event | None] = asyncio.Queue(256)
         self.texts = Texts(limits.text_bytes)
-        self.wire_bytes = 0
         self.images = 0
         self.interrupted_for: Reason | None = None
 
@@ -99,6 +99,7 @@ class Session:
         self._running: Execution | None = None
         self._replies: dict[int, asyncio.Queue[tuple[Header, bytes]]] = {}
         self._count = 0
+        self._wire_bytes = 0
         self._ready = asyncio.Event()
         self._gone = asyncio.Event()
         self._busy = asyncio.Event()
@@ -155,6 +156,7 @@ class Session:
             raise SessionGone(GONE)
         self._count += 1
         running = self._running = Execution(self._count, self.limits)
+        self._wire_bytes = 0
         self._busy.set()
         timer = asyncio.create_task(self._time_out(seconds))
         try:
@@ -172,12 +174,12 @@ class Session:
             self._busy.clear()
 
     async def answers(self) -> bool:
-        """Whether the runner listens. A `done` that the code has forged is found out here: nothing answers then."""
+        """Whether the runner listens, and runs nothing. Code that has forged its `done` is found out here: it runs."""
         try:
-            await self._ask({"op": "ping"}, seconds=PING_SECONDS)
+            answer, _ = await self._ask({"op": "ping"}, seconds=PING_SECONDS)
         except (SessionGone, TimeoutError):
             return False
-        return True
+        return answer.get("busy") is False
 
     async def put(self, name: str, pieces: AsyncIterator[bytes], tag: str = "") -> None:
         """Writes /mnt/data/<name>. Raises FileRefused, SessionGone."""
@@ -283,13 +285,13 @@ class Session:
         if kind == "ready":
             self._ready.set()
             return
+        self._wire_bytes += len(payload) + FRAME_BYTES
+        if self._wire_bytes > MOST_WIRE_BYTES:
+            self.end(Reason.OUTPUT)
+            return
         running = self._running
         if running is None:
             return  # a thread of the code that prints when nothing runs; nobody is there to hear it
-        running.wire_bytes += len(payload)
-        if running.wire_bytes > MOST_WIRE_BYTES:
-            self.end(Reason.OUTPUT)
-            return
         if kind == "done" and self._ends_beyond_its_limits():
             return
         for event in self._events_of(running, kind, header, payload):

@@ -163,6 +163,8 @@ class TestCode:
                 "while True: pass",
                 "import time\ntime.sleep(60)",
                 "__import__('subprocess').run(['sleep', '60'])",
+                "import time\nwhile True:\n  try:\n    while True: time.sleep(0.001)\n  except BaseException: pass",
+                "import time\nwhile True:\n  display('x' * 200_000)\n  time.sleep(0.005)",
             ):
                 done = await play.done(code, seconds=0.5)
                 assert (done.ok, done.reason, done.restarted) == (False, Reason.TIMEOUT, False), code
