@@ -150,13 +150,19 @@ async def serve(daemon: Daemon) -> None:
     logger.info("Ended.")
 
 
+async def built(directory: Path) -> None:
+    """The environment, built if it is missing and there is something to run it with."""
+    doctor.bubblewrap()
+    await environment.ensure(directory)
+
+
 def main() -> None:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     configuration = Configuration.from_environment()
     for name in [name for name in os.environ if name.startswith("SANDBOX_")]:
         del os.environ[name]  # nothing that is started later needs them, least of all the token
     launches = Launches()
-    prepare = environment.ensure if configuration.builds else None
+    prepare = built if configuration.builds else None
     try:
         asyncio.run(serve(Daemon(configuration, launches, prepare, launches.examine)))
     finally:

@@ -108,7 +108,7 @@ class Off(Exception):
     """A check that failed: what is wrong, and what is to be done."""
 
     def __init__(self, reason: str, remedy: str) -> None:
-        super().__init__(reason)
+        super().__init__(f"{OFF} {reason} {remedy}".strip())
         self.reason = reason
         self.remedy = remedy
 
@@ -140,12 +140,7 @@ async def launcher_for(
 
 async def _found(environment: Path, say: Callable[[str], None]) -> Launcher:
     """A launcher that bubblewrap takes: with /proc if that is allowed here, else without."""
-    bwrap = shutil.which("bwrap")
-    if bwrap is None:
-        raise Off("bubblewrap is not installed.", "Debian, Ubuntu: apt install bubblewrap")
-    for program, package in PROGRAMS.items():
-        if shutil.which(program, path="/usr/bin") is None:
-            raise Off(f"/usr/bin/{program} is missing.", f"Debian, Ubuntu: apt install {package}")
+    bwrap = bubblewrap()
     version = version_of(bwrap)
     say(f"ok      bubblewrap {'.'.join(map(str, version))}")
     try:
@@ -164,6 +159,17 @@ async def _found(environment: Path, say: Callable[[str], None]) -> Launcher:
         say(f"ok      namespaces, without /proc ({said})")
         return without
     raise refused(said)
+
+
+def bubblewrap() -> str:
+    """Where bubblewrap is, if that and all other programs of a launch are there. Raises Off."""
+    bwrap = shutil.which("bwrap")
+    if bwrap is None:
+        raise Off("bubblewrap is not installed.", "Debian, Ubuntu: apt install bubblewrap")
+    for program, package in PROGRAMS.items():
+        if shutil.which(program, path="/usr/bin") is None:
+            raise Off(f"/usr/bin/{program} is missing.", f"Debian, Ubuntu: apt install {package}")
+    return bwrap
 
 
 def version_of(bwrap: str) -> tuple[int, ...]:

@@ -247,6 +247,7 @@ class Runner:
         self.known: dict[str, tuple[int, int]] = {}
         self.running = 0  # the number of the code that runs
         self.attempts = 0  # at interrupting it
+        self.code = ""
         os.register_at_fork(after_in_child=wire.leave)
         self.shell = make_shell(self)
 
@@ -264,6 +265,9 @@ class Runner:
         op, re = header["op"], header.get("id", 0)
         if op == "exec":
             self.work.put((re, payload.decode("utf-8", "replace")))
+            return
+        if op == "drop":
+            self.files.drop()
             return
         if op == "interrupt":
             threading.Thread(target=self.interrupt, args=(self.running,), daemon=True, name="interrupt").start()
@@ -311,6 +315,7 @@ class Runner:
 
     def execute(self, re: int, code: str) -> None:
         os.makedirs(DATA, exist_ok=True)
+        self.code = code
         ok = interrupted = False
         try:
             self.running, self.attempts = re, 0
@@ -427,6 +432,12 @@ def make_shell(runner: Runner) -> Any:
 
         def finish_displayhook(self) -> None:
             return
+
+        def quiet(self) -> bool:
+            """A semicolon at the end hides the last value, as in a notebook; there is no history to look it up in."""
+            with contextlib.suppress(Exception):  # magics are no Python
+                return bool(self.semicolon_at_end_of_expression(runner.code))
+            return False
 
     class Shell(InteractiveShell):  # type: ignore[misc]
         def showtraceback(self, exc_tuple: Any = None, *arguments: Any, **options: Any) -> None:

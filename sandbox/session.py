@@ -187,9 +187,14 @@ class Session:
             raise FileRefused("This is no name for a file.")
         async with self._transfer:
             self._refuse(name, await self._ask({"op": "put", "name": name}))
-            async for piece in pieces:
-                for at in range(0, len(piece), PIECE):
-                    self._refuse(name, await self._ask({"op": "more"}, piece[at : at + PIECE]))
+            try:
+                async for piece in pieces:
+                    for at in range(0, len(piece), PIECE):
+                        self._refuse(name, await self._ask({"op": "more"}, piece[at : at + PIECE]))
+            except BaseException:
+                with contextlib.suppress(SessionGone):
+                    self._send({"op": "drop"})  # half a file is none
+                raise
             self._refuse(name, await self._ask({"op": "end", "tag": tag}))
 
     async def files(self) -> list[FileInfo]:

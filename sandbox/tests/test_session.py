@@ -105,6 +105,7 @@ class TestCode:
                 == "still here\nThe session stays open; just end your code.\n"
             )
             assert "SyntaxError" in await play.says("def f(:")
+            assert await play.says("x * 2;") == ""
             assert await play.says(
                 "import os, sys\nos.write(1, b'c1 '); print('py', end=' '); sys.stderr.write('err')"
             ) in (
