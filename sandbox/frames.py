@@ -30,8 +30,8 @@ def pack(header: Header, payload: bytes = b"") -> bytes:
     return struct.pack(">I", len(head)) + head + payload
 
 
-async def read(reader: asyncio.StreamReader) -> tuple[Header, bytes]:
-    """The next frame. Raises Violation, asyncio.IncompleteReadError at the end."""
+async def read(reader: asyncio.StreamReader) -> tuple[Header, bytes, int]:
+    """The next frame, and its length in bytes. Raises Violation, asyncio.IncompleteReadError at the end."""
     (length,) = struct.unpack(">I", await reader.readexactly(4))
     if not 0 < length <= MOST_HEADER:
         raise Violation(f"a header of {length} bytes")
@@ -39,7 +39,7 @@ async def read(reader: asyncio.StreamReader) -> tuple[Header, bytes]:
     if not isinstance(header, dict):
         raise Violation("a header that is no object")
     count = number(header, "bytes", MOST_PAYLOAD)
-    return header, await reader.readexactly(count) if count else b""
+    return header, await reader.readexactly(count) if count else b"", 4 + length + count
 
 
 def parsed(data: bytes) -> Any:

@@ -31,7 +31,7 @@ GRACE_SECONDS = 2.0  # between Ctrl-C and the end by force
 PING_SECONDS = 5.0
 REPLY_SECONDS = 30.0
 MOST_WIRE_BYTES = 64 * MIB  # from the beginning of one execution to that of the next
-FRAME_BYTES = 100  # what a frame counts for beside its payload
+FRAME_BYTES = 500  # what a frame counts beside its own: very many small ones keep the daemon busy as well
 MOST_IMAGES = 20
 MAGIC = {b"\x89PNG\r\n\x1a\n": "image/png", b"\xff\xd8\xff": "image/jpeg"}
 PIECE = 256 * 1024
@@ -268,8 +268,8 @@ class Session:
     async def _listen(self, reader: asyncio.StreamReader) -> None:
         try:
             while True:
-                header, payload = await frames.read(reader)
-                await self._take(header, payload)
+                header, payload, size = await frames.read(reader)
+                await self._take(header, payload, size)
         except (asyncio.IncompleteReadError, OSError):
             pass
         except Violation as violation:
@@ -278,7 +278,7 @@ class Session:
             self.end()
             self._end()
 
-    async def _take(self, header: Header, payload: bytes) -> None:
+    async def _take(self, header: Header, payload: bytes, size: int) -> None:
         if "re" in header or "data" in header:
             number = frames.number(header, "re" if "re" in header else "data", 2**31)
             replies = self._replies.get(number)
@@ -290,7 +290,7 @@ class Session:
         if kind == "ready":
             self._ready.set()
             return
-        self._wire_bytes += len(payload) + FRAME_BYTES
+        self._wire_bytes += size + FRAME_BYTES
         if self._wire_bytes > MOST_WIRE_BYTES:
             self.end(Reason.OUTPUT)
             return

@@ -18,7 +18,9 @@ def read(data: bytes) -> Any:
         reader = asyncio.StreamReader(limit=64 * 1024)
         reader.feed_data(data)
         reader.feed_eof()
-        return await frames.read(reader)
+        header, payload, size = await frames.read(reader)
+        assert size <= len(data)
+        return header, payload
 
     return asyncio.run(fed())
 
