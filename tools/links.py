@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from urllib.parse import quote
 
 PREFIX = "sandbox:/mnt/data/"
-# Behind a name comes nothing that a name could go on with.
-_GOES_ON = re.compile(r"[\w%/]|[.\-]+\w")
+# Behind a name comes nothing that a name could go on with. Letters beyond ASCII are taken for the text's own: Chinese
+# and Japanese put no space there.
+_GOES_ON = re.compile(r"[A-Za-z0-9_%/]|[.\-]+[A-Za-z0-9_]")
 _MAY_GO_ON = re.compile(r"[.\-]*\Z")
 
 
@@ -23,11 +24,19 @@ class Link:
     name: str
 
 
+def spellings(name: str) -> list[str]:
+    """The ways in which models write a name in a link: encoded, more or less strictly."""
+    marks = "/!'()*"  # as `encodeURIComponent` leaves them, and then as `encodeURI` does
+    return [quote(name), quote(name, marks), quote(name, marks + ";,?:@&=+$#"), name.replace(" ", "%20")]
+
+
 class Links:
     """Takes a text apart as it comes: plain pieces, and links to known names."""
 
     def __init__(self, names: Iterable[str]) -> None:
-        self._names = {PREFIX + spelled: name for name in names for spelled in (quote(name), name)}
+        names = list(names)
+        self._names = {PREFIX + spelled: name for name in names for spelled in spellings(name)}
+        self._names |= {PREFIX + name: name for name in names}
         self._held = ""
 
     def feed(self, text: str) -> list[str | Link]:

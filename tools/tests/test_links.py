@@ -38,6 +38,12 @@ def link(name: str, spelled: str = "") -> Link:
             "(sandbox:/mnt/data/out/report%20%281%29.xlsx)",
             ["(", link("out/report (1).xlsx", "out/report%20%281%29.xlsx"), ")"],
         ),
+        (
+            "(sandbox:/mnt/data/out/report%20(1).xlsx)",
+            ["(", link("out/report (1).xlsx", "out/report%20(1).xlsx"), ")"],
+        ),
+        ("下载sandbox:/mnt/data/a.csv下载", ["下载", link("a.csv"), "下载"]),
+        ("(sandbox:/mnt/data/报告%20🎉.pdf)", ["(", link("报告 🎉.pdf", "报告%20🎉.pdf"), ")"]),
         ("【sandbox:/mnt/data/报告 🎉.pdf】", ["【", link("报告 🎉.pdf"), "】"]),
         ("sandbox:/mnt/data/a.csvx sandbox:/mnt/data/a.csv-2", ["sandbox:/mnt/data/a.csvx sandbox:/mnt/data/a.csv-2"]),
         ("sandbox:/mnt/data/other.txt", ["sandbox:/mnt/data/other.txt"]),
