@@ -298,6 +298,8 @@ def close_open_objects(
             count_message(run.thread_id)
             told.append(("thread.message.incomplete", MessageObjectSerializer.of(message)))
         elif calls := (contents or {}).get(step.pk, content):
+            if DECIDED in step.carry:  # a stream that was lost may not have told them all
+                calls = [*calls, *step.step_details["tool_calls"][len(calls) :]]
             step.step_details = {"type": "tool_calls", "tool_calls": calls}
         if keeps_calls and DECIDED in step.carry:
             step.save(update_fields=["step_details"])

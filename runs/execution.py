@@ -6,6 +6,7 @@ Everything here runs in the engine's event loop. Database work is a synchronous 
 
 import asyncio
 import contextlib
+import copy
 import logging
 from functools import partial
 from typing import Any
@@ -85,10 +86,14 @@ class Execution(Hearing):
         assert self.run is not None
         seconds = (self.run.expires_at - timezone.now()).total_seconds()
         try:
-            async with asyncio.timeout(max(0.0, seconds)):
+            async with asyncio.timeout(max(0.0, seconds)) as limit:
                 while await self.take_a_turn():
                     pass
         except TimeoutError:
+            if not limit.expired():  # somebody else's time-out, which was not to come here
+                logger.exception("%s failed.", self.run_id)
+                await self.fail(SORRY)
+                return
             await self.whole(self.tell(holding.expire, content=self.content_so_far()))
             await self.abandon()
         except ModelFailed as failure:
@@ -115,10 +120,9 @@ class Execution(Hearing):
         if found is None:
             return None
         run, told = found
-        if run.attempt > 1 or run.turns:  # it may have been another worker's
-            calls = holding.kept_calls(run)
-            if calls is not None:
-                return run, told, None, calls
+        calls = holding.kept_calls(run)
+        if calls is not None:
+            return run, told, None, calls
         prepared = None
         # A failure is met again, and told, when the turn prepares for itself: the claim stands.
         with contextlib.suppress(Exception):
@@ -127,6 +131,8 @@ class Execution(Hearing):
 
     async def take_a_turn(self) -> bool:
         """One model turn and what follows from it; whether another one is to come."""
+        if self._kept is not None:
+            return await self.resume(self._kept)
         run = self.run
         assert run is not None
         if run.turns >= settings.RUN_TURNS:
@@ -135,8 +141,6 @@ class Execution(Hearing):
             return False
         if await self.out_of_tokens(run.turns):  # the turn before these outputs took the last ones
             return False
-        if self._kept is not None:
-            return await self.resume(self._kept)
         if self._prepared is None:
             self._prepared = await self.database.run(prepare, run)
         prepared, self._prepared = self._prepared, None
@@ -158,8 +162,8 @@ class Execution(Hearing):
     async def resume(self, step: RunStep) -> bool:
         """Goes on with calls that another worker was carrying out; whether another turn is to come."""
         self._kept = None
-        turn = self._turn = Turn.kept(step, offered(self.held.tools))
-        again = await self.conclude_calls(turn, step, step.carry[DECIDED]["spent"], is_resumed=True)
+        turn = self._turn = Turn.kept(step, offered(self.held.tools, even_if_off=True))
+        again = await self.conclude_calls(turn, step, step.carry[DECIDED]["spent"])
         self._turn = None
         return again
 
@@ -180,6 +184,8 @@ class Execution(Hearing):
     async def conclude_text(self, turn: Turn, reason: str, spent: dict[str, Any]) -> None:
         if turn.message is None and turn.calls_step is None:
             await self.whole(self.open_message(turn))  # a model may say nothing: that is an empty message
+        if turn.message is not None and turn.images and not turn.parts:
+            await self.show_text(turn, "")  # told, as its images were: deltas add up to all of the message
         incomplete = message_reason = None
         if reason == "length":
             incomplete, message_reason = "max_completion_tokens", "max_tokens"
@@ -202,19 +208,16 @@ class Execution(Hearing):
             )
         )
 
-    async def conclude_calls(
-        self, turn: Turn, step: RunStep, spent: dict[str, Any], *, is_resumed: bool = False
-    ) -> bool:
+    async def conclude_calls(self, turn: Turn, step: RunStep, spent: dict[str, Any]) -> bool:
         for index in range(len(turn.calls)):
             self.answer_flaws(turn, index)
 
         async def keep() -> None:
             step.carry = carry_json(turn)
-            await self.whole(self.tell(holding.keep_calls, step, turn.entries(), spent, turn.flawed))
+            entries = copy.deepcopy(turn.entries())  # they may grow meanwhile
+            await self.whole(self.tell(holding.keep_calls, step, entries, spent, turn.flawed))
 
-        tell = partial(self.grow_call, turn)
-        self._serving = Serving(self.held, turn, tell=tell, keep=keep, is_resumed=is_resumed)
-        await self._serving.begin()
+        self._serving = Serving(self.held, turn, tell=partial(self.grow_call, turn), keep=keep)
         await self._serving.serve()
         self._serving = None
         step.carry = carry_json(turn)
@@ -245,6 +248,7 @@ class Execution(Hearing):
 
     async def fail(self, error: dict[str, str], *, spent: dict[str, Any] | None = None) -> None:
         await self.whole(self.tell(holding.fail, error, spent=spent, content=self.content_so_far()))
+        await self.abandon()
 
     async def end_quietly(self) -> None:
         """The claim is gone: either the caller cancelled, which is ours to finish, or another worker goes on.

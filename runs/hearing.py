@@ -6,6 +6,8 @@ import logging
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from django.db import InterfaceError, OperationalError
+
 from assistant_site.db.threads import DatabaseThreads
 from assistant_site.llm.chat import (
     ChatEvent,
@@ -26,6 +28,17 @@ from tools.links import Link, Links
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
+
+
+def file_of(run: Run, link: Link) -> str | None:
+    """The id of the file that the link leads to; None if there is none, or if none can be made now."""
+    try:
+        return kept.file_for(run.tenant_id, run.thread_id, link.name)
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception:
+        logger.exception("No file could be made of a link in an answer of %s.", run.pk)
+        return None
 
 
 class Hearing:
@@ -78,7 +91,7 @@ class Hearing:
         for piece in pieces:
             file_id = None
             if isinstance(piece, Link):
-                file_id = await self.database.run(kept.file_for, self.held.tenant_id, self.held.thread_id, piece.name)
+                file_id = await self.database.run(file_of, self.held, piece)
             text = piece.text if isinstance(piece, Link) else piece
             await self.show_text(turn, text if file_id is None else FileLink(text, file_id))
 

@@ -17,7 +17,7 @@ from runs import machine
 from runs.actions import MovedMeanwhile, close_open_objects, count_message, move
 from runs.events import Telling, run_event
 from runs.machine import Status
-from runs.mending import mend, was_told
+from runs.mending import is_new, mend, was_told
 from runs.models import Run, RunStep, StepStatus, added_usage
 from runs.serializers import step_object
 from runs.turn import DECIDED
@@ -155,6 +155,7 @@ def wait_for_outputs(
     run: Run, position: int, step: RunStep, calls: list[dict[str, Any]], spent: dict[str, Any], turn: int
 ) -> Telling:
     """Stores the calls and gives the run to the caller, who is to answer them."""
+    cost = _cost(run, step, spent)
     step.step_details = {"type": "tool_calls", "tool_calls": calls}
     step.spent = spent
     action = {
@@ -177,8 +178,8 @@ def wait_for_outputs(
             Status.REQUIRES_ACTION,
             position + 1,
             required_action=action,
-            spent=added_usage(run.spent, spent),
             turns=turn,
+            **cost,
         )
         step.save(update_fields=["step_details", "spent", "carry"])
     return [run_event(run)]
@@ -187,17 +188,26 @@ def wait_for_outputs(
 def keep_calls(
     run: Run, position: int, step: RunStep, calls: list[dict[str, Any]], spent: dict[str, Any], flawed: str
 ) -> Telling:
-    """Stores calls that are about to be carried out: from now on the step outlives its worker."""
+    """Stores calls that are about to be carried out: from now on the step outlives its worker, however it ends."""
+    cost = _cost(run, step, spent)
     step.step_details = {"type": "tool_calls", "tool_calls": calls}
     step.carry = {**step.carry, DECIDED: {"spent": spent, "flawed": flawed}}
+    step.spent = spent
     with transaction.atomic():
-        _write_run(run, position)
-        step.save(update_fields=["step_details", "carry"])
+        _write_run(run, position, **cost)
+        step.save(update_fields=["step_details", "carry", "spent"])
     return []
 
 
+def _cost(run: Run, step: RunStep, spent: dict[str, Any]) -> dict[str, Any]:
+    """The run's tokens with those of the turn that these calls are of; they count once, at the step's first writing."""
+    return {"spent": added_usage(run.spent, spent)} if step.spent is None else {}
+
+
 def kept_calls(run: Run) -> RunStep | None:
-    """The step whose calls another worker has begun to carry out, if there is one."""
+    """The step whose calls another worker has begun to carry out, if there is one. Costs a new run nothing."""
+    if is_new(run):
+        return None
     steps = RunStep.objects.across_tenants().filter(run=run, type="tool_calls", status=StepStatus.IN_PROGRESS)
     return steps.filter(carry__has_key=DECIDED).first()
 
@@ -206,10 +216,11 @@ def complete_calls(
     run: Run, position: int, step: RunStep, calls: list[dict[str, Any]], spent: dict[str, Any], turn: int
 ) -> Telling:
     """Stores calls that were all answered here; the run goes on with the next turn."""
+    cost = _cost(run, step, spent)
     step.step_details = {"type": "tool_calls", "tool_calls": calls}
     step.status, step.completed_at, step.spent = StepStatus.COMPLETED, timezone.now(), spent
     with transaction.atomic():
-        _write_run(run, position + 1, spent=added_usage(run.spent, spent), turns=turn)
+        _write_run(run, position + 1, turns=turn, **cost)
         step.save(update_fields=["step_details", "status", "completed_at", "spent", "carry"])
     return [("thread.run.step.completed", step_object(step, run.include))]
 

@@ -21,7 +21,7 @@ FRESH_SECONDS = 1.0  # a run that is claimed so soon was put into the queue, whi
 
 def was_told(run: Run) -> bool:
     """Whether a run that is claimed was told of for sure, which spares the look."""
-    return _is_new(run) and timezone.now() - run.queued_at < timedelta(seconds=FRESH_SECONDS)
+    return is_new(run) and timezone.now() - run.queued_at < timedelta(seconds=FRESH_SECONDS)
 
 
 def mend(run: Run) -> None:
@@ -38,15 +38,16 @@ def mend(run: Run) -> None:
         logger.exception("The events of %s could not be mended.", run.pk)
 
 
-def _is_new(run: Run) -> bool:
-    return run.attempt == 0 and run.turns == 0
+def is_new(run: Run) -> bool:
+    """Whether nobody has held it yet: no more was told than that it was created and queued, and its thread perhaps."""
+    return run.event_position <= 3
 
 
 def _mend(run: Run) -> None:
     end = events.last_position(run.pk)
     if end >= run.event_position:
         return
-    told = _beginning(run) if end == 0 and _is_new(run) else _untold(run)
+    told = _beginning(run) if end == 0 and is_new(run) else _untold(run)
     room = run.event_position - end
     if len(told) > room:  # pieces were lost too, and their positions with them
         told = [(name, data) for name, data in told if not name.endswith(".delta")]

@@ -92,7 +92,10 @@ def rest_of_content(content: list[Part], known: list[Part]) -> list[Part]:
     for index, part in enumerate(content):
         before: Part = known[index] if index < len(known) else {}
         if part["type"] == "text":
-            if piece := rest_of_text(part["text"], before.get("text", {})):
+            piece = rest_of_text(part["text"], before.get("text", {}))
+            if not piece and not before and index > 0:  # no words, but behind images
+                piece = {"value": "", "annotations": []}
+            if piece:
                 rest.append({"index": index, "type": "text", "text": piece})
         elif part["type"] == "refusal":
             if text := rest_of(part["refusal"], before.get("refusal", "")):
@@ -124,13 +127,15 @@ def rest_of_calls(step: RunStep, known: list[Part]) -> list[Part]:
     rest: list[Part] = []
     for index, call in enumerate(step.step_details["tool_calls"]):
         if call["type"] != "function":
-            before = known[index] if index < len(known) else {}
+            kind = call["type"]
+            is_known = index < len(known)
+            before = known[index] if is_known else as_opened(call)
             wanted = call if is_told_while_it_runs(call) else as_opened(call)
-            if not before:
-                rest.append({"index": index, **as_opened(call)})
-                before = as_opened(call)
-            if more := growth({call["type"]: wanted[call["type"]]}, before):
-                rest.append({"index": index, "type": call["type"], **more})
+            more = growth({kind: wanted[kind]}, before)
+            if is_known and more:
+                rest.append({"index": index, "type": kind, **more})
+            elif not is_known:  # in one entry: clients that know nothing of it do not add up two
+                rest.append({"index": index, **before, kind: {**before[kind], **more.get(kind, {})}})
             continue
         output = call["function"]["output"] if step.status == StepStatus.IN_PROGRESS else None
         if index >= len(known):

@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import copy
-from collections.abc import Awaitable, Callable
+import logging
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,12 +17,15 @@ from tools.citations import Place, Source
 from tools.registry import Offered
 from tools.tool import ToolContext
 
+logger = logging.getLogger(__name__)
+
 # As the hosted API documents them: fewer and shorter results for its oldest models.
 RESULT_TOKENS, RESULTS = 16_000, 20
 SMALL_RESULT_TOKENS, SMALL_RESULTS = 4_000, 5
 SMALL_MODELS = "gpt-3.5"
 
 ABANDON_SECONDS = 5.0
+END_SECONDS = 1.0  # for which a call that was stopped may keep its run from ending
 
 NUMBERS_PER_CALL = 100  # what the turn's calls give to cite is numbered apart; no search returns so many results
 
@@ -29,7 +33,8 @@ NUMBERS_PER_CALL = 100  # what the turn's calls give to cite is numbered apart; 
 class Serving:
     """The calls of one turn while this server carries them out.
 
-    `tell` tells readers of the growth of a call (by its index); `keep` stores the turn as it stands.
+    `tell` tells readers of the growth of a call (by its index). `keep` stores the turn as it stands, before anything
+    with effects is done: another worker then goes on with the turn's calls.
     """
 
     def __init__(
@@ -39,51 +44,71 @@ class Serving:
         *,
         tell: Callable[[int, dict[str, Any]], None],
         keep: Callable[[], Awaitable[None]],
-        is_resumed: bool,
     ) -> None:
         self.run = run
         self.turn = turn
         self._tell = tell
         self._keep = keep
-        self._is_resumed = is_resumed
-
-    async def begin(self) -> None:
-        """Before anything with effects is done, the turn is stored: another worker then goes on with its calls."""
-        waiting = [(index, call) for index, call in enumerate(self.turn.calls) if call.waits and call.begun is None]
-        for index, call in waiting:
-            assert call.tool is not None
-            call.begun = await call.tool.begin(self._context(index))
-        if any(call.begun is not None for _, call in waiting):
-            await self._keep()
+        self._keeping = asyncio.Lock()
+        self._under_way: set[int] = set()
+        self._is_over = False
 
     async def serve(self) -> None:
         """Answers every call that is the server's to carry out: all at once, but in their order those that want it."""
         waiting = [(index, call) for index, call in enumerate(self.turn.calls) if call.waits]
         in_order = [index for index, call in waiting if call.tool is not None and call.tool.in_order]
-        at_once = [self._call(index) for index, _ in waiting if index not in in_order]
-        await asyncio.gather(self._one_after_another(in_order), *at_once)
+        tasks = [asyncio.ensure_future(self._call(index)) for index, _ in waiting if index not in in_order]
+        if in_order:
+            tasks.append(asyncio.ensure_future(self._one_after_another(in_order)))
+        try:
+            await asyncio.gather(*tasks)
+        finally:  # if one fails, or all are stopped, nothing more is told of the others: their step ends
+            self._is_over = True
+            await ended(tasks)
 
     async def _one_after_another(self, indexes: list[int]) -> None:
-        for place, index in enumerate(indexes):
+        for index in indexes:
             await self._call(index)
-            if place < len(indexes) - 1:
-                await self._keep()  # what is done is not begun again if the next one ends this worker
 
     async def _call(self, index: int) -> None:
         call = self.turn.calls[index]
         assert call.tool is not None
-        call.take(await call.tool.run(self._context(index), call.arguments, NUMBERS_PER_CALL * index))
+        is_resumed = call.begun is not None
+        self._under_way.add(index)
+        if not is_resumed:
+            call.begun = await call.tool.begin(self._context(index))
+            if call.begun is not None:
+                async with self._keeping:
+                    await self._keep()  # with what the calls before it came to: they are not run again either
+        context = self._context(index, is_resumed=is_resumed)
+        call.take(await call.tool.run(context, call.arguments, NUMBERS_PER_CALL * index))
+        self._under_way.remove(index)
 
-    def _context(self, index: int) -> ToolContext:
-        return context_of(self.run, self.turn, index, grow=partial(self._tell, index), is_resumed=self._is_resumed)
+    def _context(self, index: int, *, is_resumed: bool = False) -> ToolContext:
+        return context_of(self.run, self.turn, index, grow=partial(self._grow, index), is_resumed=is_resumed)
+
+    def _grow(self, index: int, growth: dict[str, Any]) -> None:
+        if not self._is_over:
+            self._tell(index, growth)
 
     async def abandon(self) -> None:
-        """Ends what the calls have started: the run was cancelled or has expired."""
-        waiting = [index for index, call in enumerate(self.turn.calls) if call.waits]
-        tools = [(self.turn.calls[index].tool, self._context(index)) for index in waiting]
+        """Ends what the calls have started, for their run has ended. Takes `ABANDON_SECONDS` at most."""
+        tools = [(self.turn.calls[index].tool, self._context(index)) for index in sorted(self._under_way)]
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(ABANDON_SECONDS):
                 await asyncio.gather(*(tool.abandon(context) for tool, context in tools if tool is not None))
+
+
+async def ended(tasks: Sequence[asyncio.Future[None]]) -> None:
+    """Cancels what is not done, and gives it a moment to end."""
+    left = [task for task in tasks if not task.done()]
+    for task in left:
+        task.cancel()
+    if left:
+        done, _ = await asyncio.wait(left, timeout=END_SECONDS)
+        for task in done:
+            if not task.cancelled() and (error := task.exception()) is not None:
+                logger.debug("A call that was stopped ended with %r", error)
 
 
 def context_of(

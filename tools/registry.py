@@ -29,8 +29,11 @@ class Offered:
         return {self.server_tool.type: self.server_tool.opening(self.tool)}
 
 
-def offered(tools: list[dict[str, Any]], brief: Callable[[ServerTool], str] = lambda tool: "") -> list[Offered]:
-    """What the model is told of these tools. Types that this server cannot carry out are not offered.
+def offered(
+    tools: list[dict[str, Any]], brief: Callable[[ServerTool], str] = lambda tool: "", *, even_if_off: bool = False
+) -> list[Offered]:
+    """What the model is told of these tools. Types that this server cannot carry out are not offered, nor, unless asked
+    for (`even_if_off`), those that its operator has switched off.
 
     A server's tool is offered once, under its own name unless a function has taken it; `brief` gives what its
     description tells of the run.
@@ -42,7 +45,9 @@ def offered(tools: list[dict[str, Any]], brief: Callable[[ServerTool], str] = la
     served: dict[str, Offered] = {}
     for tool in tools:
         server_tool = SERVER_TOOLS.get(tool["type"])
-        if server_tool is not None and server_tool.type not in served and server_tool.is_offered():
+        if server_tool is None or server_tool.type in served:
+            continue
+        if even_if_off or server_tool.is_offered():
             name = free_name(server_tool.type, taken)
             chat = server_tool.offer(tool, name, brief(server_tool))
             served[server_tool.type] = Offered(name, chat, tool, server_tool)

@@ -1,5 +1,6 @@
 """The law of folds: a stream, put together as the SDKs do it, is what REST then returns."""
 
+import copy
 from typing import Any
 
 from openai.lib.streaming._deltas import accumulate_delta
@@ -39,7 +40,7 @@ class Folded:
                 self.messages[open_message] = dict(event.data)
             elif event.name == "thread.message.delta":
                 assert event.data["id"] == open_message
-                self.messages[open_message] = accumulate_delta(self.messages[open_message], event.data["delta"])
+                self.messages[open_message] = accumulated(self.messages[open_message], event)
             elif event.name in ("thread.message.completed", "thread.message.incomplete"):
                 assert event.data["id"] == open_message
                 folded = self.messages[open_message]["content"]
@@ -55,7 +56,7 @@ class Folded:
             elif event.name == "thread.run.step.delta":
                 assert event.data["id"] == open_step
                 assert "id" not in event.data["delta"]
-                self.steps[open_step] = accumulate_delta(self.steps[open_step], event.data["delta"])
+                self.steps[open_step] = accumulated(self.steps[open_step], event)
             elif event.name.startswith("thread.run.step.") and event.name != "thread.run.step.in_progress":
                 assert open_step in (None, event.data["id"])  # a step of an earlier stream may end in this one
                 if open_step is not None:
@@ -79,9 +80,12 @@ class Folded:
         for id, step in self.steps.items():
             stored = caller.get(f"threads/{thread}/runs/{run}/steps/{id}").body
             if step["status"] == "in_progress":  # folded from deltas: its entries still have their index
-                calls = [{k: v for k, v in call.items() if k != "index"} for call in step["step_details"]["tool_calls"]]
-                step = {**step, "step_details": {**step["step_details"], "tool_calls": calls}}
+                step = {**step, "step_details": without_index(step["step_details"])}
             assert stored == step
+
+
+def accumulated(known: dict[Any, Any], event: Event) -> dict[Any, Any]:
+    return accumulate_delta(known, copy.deepcopy(event.data["delta"]))  # which keeps parts of what it is given
 
 
 def without_index(value: Any) -> Any:
@@ -93,8 +97,10 @@ def without_index(value: Any) -> Any:
     return value
 
 
-def calls_of(step: Any) -> list[tuple[str, str, str]]:
-    """What deltas tell of a step's calls: of a server's tool that it was called, of a function with what."""
-    calls = step["step_details"].get("tool_calls", [])
-    functions = [call.get("function", {"name": call["type"], "arguments": ""}) for call in calls]
-    return [(call["id"], each["name"], each["arguments"]) for call, each in zip(calls, functions, strict=True)]
+def calls_of(step: Any) -> list[tuple[str, str, Any]]:
+    """What deltas tell of a step's calls: of a function with what, of code everything, of a search that it was."""
+    told = []
+    for call in step["step_details"].get("tool_calls", []):
+        function = call.get("function", {"name": call["type"], "arguments": call.get("code_interpreter")})
+        told.append((call["id"], function["name"], without_index(function["arguments"])))
+    return told
