@@ -11,6 +11,8 @@ from sandbox.calls import Call, Calls
 from sandbox.protocol import CallLost, Done, Limits, Reason, SessionGone, Stdout
 from sandbox.tests.scripted import KEY, Script, ScriptedSession, collected, serving, until
 
+pytestmark = pytest.mark.sandbox
+
 OVER = Done(True, Reason.COMPLETED)
 
 

@@ -16,6 +16,8 @@ from sandbox.hosts import Host, Hosts
 from sandbox.protocol import CallLost, Done, Health, Limits, Reason, SandboxUnavailable, SessionGone, SessionKey, Stdout
 from sandbox.tests.scripted import AVAILABLE, KEY, Script, collected, serving, until
 
+pytestmark = pytest.mark.sandbox
+
 DONE = b'{"event":"done","ok":true,"reason":"completed","restarted":false,"changed":[],"message":""}\n'
 OVER = Done(True, Reason.COMPLETED)
 

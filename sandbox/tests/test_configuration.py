@@ -7,6 +7,8 @@ import pytest
 from sandbox.configuration import Configuration, WrongSetting
 from sandbox.protocol import MIB
 
+pytestmark = pytest.mark.sandbox
+
 LEAST = {"SANDBOX_ENVIRONMENT": "/env", "SANDBOX_SOCKET": "/run/s"}
 
 

@@ -12,6 +12,8 @@ from sandbox.pool import Bounds, Pool
 from sandbox.protocol import MIB, Limits, NoRoom, SandboxUnavailable, SessionGone, SessionKey
 from sandbox.tests.scripted import KEY, Script, collected, one_piece, serving, until
 
+pytestmark = pytest.mark.sandbox
+
 TWO = replace(Limits(), sessions=2)
 
 

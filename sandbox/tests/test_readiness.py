@@ -10,6 +10,8 @@ from sandbox.protocol import Health, SandboxUnavailable
 from sandbox.readiness import Readiness
 from sandbox.tests.scripted import AVAILABLE, until
 
+pytestmark = pytest.mark.sandbox
+
 OFF = Health(False, reason="bubblewrap is not installed.", remedy="Debian: apt install bubblewrap")
 
 

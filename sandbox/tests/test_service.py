@@ -19,6 +19,8 @@ from sandbox.daemon import Daemon
 from sandbox.protocol import FileRefused, Limits, SandboxUnavailable, SessionKey
 from sandbox.tests.scripted import KEY, Script, collected, one_piece, serving, until, well
 
+pytestmark = pytest.mark.sandbox
+
 NAMES = ["a.csv", "a b/c%20d?e#f.txt", "ü/日本.png", "...", ".hidden", "a\\b", "%2e%2e", "x" * 255, "a&b=c+d", "'\";"]
 BAD_NAMES = ["", "/a", "../a", "a/../b", "a//b", "a/", ".", "..", "a\nb", "a\x00b", "\x1b[1m", "x" * 256, "é" * 128]
 SESSION = f"/v1/sessions/{KEY.tenant_id}/{KEY.thread_id}"
