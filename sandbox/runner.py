@@ -31,6 +31,7 @@ MOST_DEPTH = 8
 MOST_IMAGE_BYTES = 8 * 1024 * 1024
 MOST_TRACEBACK = 64 * 1024
 PIPE_BYTES = 1024 * 1024
+COALESCE_SECONDS = 0.005  # lines that come one by one are told together
 INTERRUPT_SECONDS = 2.5
 INTERRUPT_EVERY_SECONDS = 0.3  # subprocess.run waits 0.25 for its child's own end
 POLITE_ATTEMPTS = 3
@@ -127,10 +128,11 @@ class Capture:
     def _pump(self) -> None:
         while True:
             select.select([self._read], [], [])
-            self.drain()
+            time.sleep(COALESCE_SECONDS)
+            self.drain(once=True)
 
-    def drain(self) -> None:
-        """Sends all that has been written so far."""
+    def drain(self, *, once: bool = False) -> None:
+        """Sends what has been written so far: all of it, or one piece at most."""
         with self._wire.whole:
             while self._wire.is_ours:
                 try:
@@ -139,6 +141,8 @@ class Capture:
                     return
                 if text := self._decoder.decode(data):
                     self._wire.send({"event": "stdout"}, text.encode("utf-8", "replace"))
+                if once:
+                    return
 
     def flush(self) -> None:
         for stream in (sys.stdout, sys.stderr):

@@ -115,6 +115,16 @@ class TestCode:
 
         play(scene)
 
+    def test_very_many_lines_are_told_in_few_events(self) -> None:
+        async def scene(play: Play) -> None:
+            for code in ("!seq 100000 | while read line; do echo $line; done", "for n in range(1, 100_001): print(n)"):
+                events = await play.events(code)
+                texts = [event.text for event in events if isinstance(event, Stdout)]
+                assert "".join(texts) == "".join(f"{n}\n" for n in range(1, 100_001))
+                assert len(texts) < 1_000
+
+        play(scene)
+
     def test_figures_are_pictures_without_being_asked_for(self) -> None:
         async def scene(play: Play) -> None:
             events = await play.events(
