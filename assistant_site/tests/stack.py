@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -170,6 +170,22 @@ class Stack:
             if member.process:
                 wait_gone(member.process.pid, max(0.1, deadline - time.monotonic()), member.process)
                 self._end_group(member)
+
+    @classmethod
+    @contextlib.contextmanager
+    def workers_of_others_rest(cls) -> Iterator[None]:
+        """Meanwhile the workers of all running stacks are stopped: runs are for those that are started now."""
+        resting = [
+            (stack, name) for stack in cls.started for name, member in stack._members.items() if member.process
+        ]
+        resting = [(stack, name) for stack, name in resting if name.startswith("worker-")]
+        for stack, name in resting:
+            stack.stop(name)
+        try:
+            yield
+        finally:
+            for stack, name in resting:
+                stack.start(name)
 
     def kill(self, name: str) -> None:
         """SIGKILL to the process and all its children: a machine that is gone."""

@@ -35,6 +35,7 @@ def sandboxed(
     env = {"RUN_LEASE_SECONDS": "3"}
     with (
         django_db_blocker.unblock(),
+        Stack.workers_of_others_rest(),
         Stack(folder=tmp_path_factory.mktemp("code"), sandbox=True, env=env) as running,
     ):
         yield running
