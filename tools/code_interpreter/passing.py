@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
 from typing import TypeVar
 
 from files import blobs
@@ -36,13 +36,25 @@ async def stored(pieces: AsyncIterator[bytes]) -> Stored:
     """A new blob of these bytes, which its owner's transaction must be given. Raises StorageFailed, and what
     `pieces` raises."""
     blob = await code_threads().run(blobs.noted)
-    writer = await asyncio.to_thread(Writer, blob)
+    opening = asyncio.ensure_future(asyncio.to_thread(Writer, blob))
     try:
+        writer = await _whole(opening)
         async for piece in pieces:
-            await asyncio.to_thread(writer.write, piece)
-        return await asyncio.to_thread(writer.finish)
+            await _whole(asyncio.to_thread(writer.write, piece))
+        return await _whole(asyncio.to_thread(writer.finish))
     except BaseException:
-        await asyncio.shield(code_threads().run(_abandon, writer))
+        if opening.exception() is None:
+            await asyncio.shield(code_threads().run(_abandon, opening.result()))
+        raise
+
+
+async def _whole(work: Awaitable[T]) -> T:
+    """Awaits work in a thread, which goes on when it is cancelled: its end is waited for."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
         raise
 
 
