@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import copy
 import logging
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -94,8 +95,7 @@ class Execution(Hearing):
                 logger.exception("%s failed.", self.run_id)
                 await self.fail(SORRY)
                 return
-            await self.whole(self.tell(holding.expire, content=self.content_so_far()))
-            await self.abandon()
+            await self.whole(self.end_badly(holding.expire))
         except ModelFailed as failure:
             error = {"code": failure.code, "message": failure.message}
             await self.fail(error, spent=usage_json(failure.usage))
@@ -247,8 +247,7 @@ class Execution(Hearing):
     # --- Bad ends ---------------------------------------------------------------------------------------------------
 
     async def fail(self, error: dict[str, str], *, spent: dict[str, Any] | None = None) -> None:
-        await self.whole(self.tell(holding.fail, error, spent=spent, content=self.content_so_far()))
-        await self.abandon()
+        await self.whole(self.end_badly(holding.fail, error, spent=spent))
 
     async def end_quietly(self) -> None:
         """The claim is gone: either the caller cancelled, which is ours to finish, or another worker goes on.
@@ -258,8 +257,7 @@ class Execution(Hearing):
         if self.run is None:
             return
         try:
-            await self.whole(self.tell(holding.finish_cancelled, content=self.content_so_far()))
-            await self.abandon()
+            await self.whole(self.end_badly(holding.finish_cancelled))
         except LostClaim:
             logger.info("%s is not ours any more.", self.run_id)
         except (OperationalError, InterfaceError) as error:
@@ -283,9 +281,12 @@ class Execution(Hearing):
         turn = self._turn
         if turn is not None and turn.calls_step is not None:
             return turn.entries()
-        return turn.content() if turn is not None and (turn.parts or turn.images) else None
+        if turn is None:
+            return None
+        return turn.content() if turn.parts else turn.image_parts()
 
-    async def abandon(self) -> None:
-        """The run has come to a bad end that nobody goes on from: what its calls have started ends, too."""
+    async def end_badly(self, write: Callable[..., Telling], *args: Any, **options: Any) -> None:
+        """Ends the run in a way that nobody goes on from, and then what its calls have started."""
+        await self.tell(write, *args, content=self.content_so_far(), **options)
         if self._serving is not None:
             await self._serving.abandon()
