@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from sandbox.protocol import MIB, Limits, Reason
 
-BUSY_SECONDS, IDLE_SECONDS = 0.25, 2.0
+BUSY_SECONDS, IDLE_SECONDS = 0.25, 0.5  # idle ones may have left something running: a look takes 0.3 ms
 MOST_FILES = 20_000
 MOST_DESCRIPTORS = 2_048  # of the whole session: full sockets and pipes are the kernel's memory, not a process's
 MOST_SHARED = 4  # times the memory limit, of what processes have in all if each counts what it shares
