@@ -9,7 +9,7 @@ PIP := $(PYTHON) -m pip --disable-pip-version-check --no-input --quiet
 LOCK := $(PYTHON) -m piptools compile --quiet --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check slow fix contract gateways r2r chaos chaos-short sandbox test-sandbox bench-retrieval bench-scale lock venv installed installed-dev
+.PHONY: help run test check slow fix contract gateways r2r chaos chaos-short sandbox test-sandbox test-sandbox-walls bench-retrieval bench-scale lock venv installed installed-dev
 .NOTPARALLEL:
 
 help: ## this list
@@ -61,6 +61,9 @@ sandbox: installed ## build the Python that the code interpreter runs, in var/sa
 
 test-sandbox: installed-dev ## what hostile code must not be able to do, in the real sandbox; needs bubblewrap (Linux)
 	@exec $(PYTHON) -m pytest -m sandbox
+
+test-sandbox-walls: installed-dev ## each of those tests without the protection it is for: it must fail; ROWS="N1 R3"
+	@exec $(PYTHON) -m sandbox.tests.isolation.without $(ROWS)
 
 bench-retrieval: installed-dev ## how well searches find, with a real multilingual model (170 MB) in .venv-bench; Debian
 	@cmp -s requirements-bench.txt $(BENCH)/requirements.txt && exit 0; \
