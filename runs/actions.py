@@ -23,6 +23,7 @@ from runs.events import Telling, run_event
 from runs.machine import Status
 from runs.mending import mend
 from runs.models import Run, RunStep, StepStatus
+from runs.record import grown
 from runs.serializers import RunObjectSerializer, step_object
 from runs.tasks import enqueue_run
 from runs.turn import DECIDED
@@ -298,8 +299,8 @@ def close_open_objects(
             count_message(run.thread_id)
             told.append(("thread.message.incomplete", MessageObjectSerializer.of(message)))
         elif calls := (contents or {}).get(step.pk, content):
-            if DECIDED in step.carry:  # a stream that was lost may not have told them all
-                calls = [*calls, *step.step_details["tool_calls"][len(calls) :]]
+            if DECIDED in step.carry:
+                calls = grown(step.step_details["tool_calls"], calls)
             step.step_details = {"type": "tool_calls", "tool_calls": calls}
         if keeps_calls and DECIDED in step.carry:
             step.save(update_fields=["step_details"])

@@ -152,6 +152,17 @@ def rest_of_calls(step: RunStep, known: list[Part]) -> list[Part]:
     return rest
 
 
+def grown(stored: list[Part], told: list[Part]) -> list[Part]:
+    """Calls that are being carried out: those that are told while they run as they were told, the others as stored.
+
+    A stream that was lost may not tell them all.
+    """
+    return [
+        told[index] if index < len(told) and call["type"] != "function" and is_told_while_it_runs(call) else call
+        for index, call in enumerate(stored)
+    ]
+
+
 def as_begun(row: Any) -> Any:
     """A step or message as it was when it began."""
     begun = type(row)(**{field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields})

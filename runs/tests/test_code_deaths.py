@@ -7,6 +7,7 @@ execution in this process; a dead one writes and tells nothing any more, and wha
 import asyncio
 import contextlib
 import json
+import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import timedelta
@@ -26,7 +27,7 @@ from assistant_site.tests.stack import Stack
 from runs import actions, events, recovery
 from runs.events import RunLog
 from runs.execution import Execution
-from runs.models import Run
+from runs.models import Run, RunStep
 from runs.tests.clockwork.sandbox import Clockwork
 from runs.tests.coding import CODE, code
 from runs.tests.folding import Folded
@@ -128,18 +129,18 @@ class Wire:
         self.is_cut = True
 
 
-@pytest.fixture
-def alone(stack: Stack, django_db_blocker: Any) -> Iterator[None]:
+@pytest.fixture(scope="module")
+def alone(stack: Stack) -> Iterator[None]:
     """No worker but the test's own."""
     stack.stop("worker-1")
-    with django_db_blocker.unblock():
-        yield
+    yield
     stack.start("worker-1")
     stack.wait_ready()
 
 
 @pytest.fixture
-def cora(alone: None) -> LocalCaller:
+def cora(live: Stack, alone: None) -> LocalCaller:
+    """A caller in this process. (`live` gives the test access to the database.)"""
     return LocalCaller(*new_tenant("Cora"))
 
 
@@ -202,8 +203,8 @@ class Life:
         Run.objects.of(self.cora.tenant).filter(pk=self.id).update(lease_until=timezone.now() - timedelta(seconds=1))
         recovery.tick()
 
-    def judge(self) -> tuple[Folded, list[dict[str, Any]]]:
-        """What a reader from the start knows is what is stored; the finished calls."""
+    def judge(self) -> Folded:
+        """What a reader from the start knows is what is stored."""
         told = [Event(t.name.decode(), json.loads(t.data), t.position) for t in events.told_of(self.id)]
         folded = Folded([*told, Event("done", None)])
         folded.equals_rest(self.cora)  # type: ignore[arg-type]
@@ -213,18 +214,23 @@ class Life:
         assert folded.run["usage"]["total_tokens"] == spent
         begun = Counter(each["call_id"] for each in self.clockwork.executions(self.thread))
         assert set(begun.values()) <= {1}, begun
-        return folded, [step for step in steps if step["type"] == "tool_calls" and step["status"] == "completed"]
+        return folded
 
-    def judge_whole(self) -> None:
-        folded, steps = self.judge()
-        assert folded.run["status"] == "completed", folded.run["last_error"]
-        [step] = steps
-        calls = [call for call in step["step_details"]["tool_calls"] if call["type"] == "code_interpreter"]
+    def judge_rows(self) -> list[str]:
+        """Both calls were carried out, once; the images that they have shown."""
+        [step] = RunStep.objects.of(self.cora.tenant).filter(run=self.id, type="tool_calls", status="completed")
+        calls = [call for call in step.step_details["tool_calls"] if call["type"] == "code_interpreter"]
         shown = [call["code_interpreter"]["outputs"] for call in calls]
         assert [[{k: v for k, v in each.items() if k == "logs"} for each in outputs] for outputs in shown] == OUTPUTS
         images = [each["image"]["file_id"] for outputs in shown for each in outputs if each["type"] == "image"]
         assert len(set(images)) == 2
         assert len(self.clockwork.executions(self.thread)) == 2
+        return images
+
+    def judge_whole(self) -> None:
+        folded = self.judge()
+        assert folded.run["status"] == "completed", folded.run["last_error"]
+        images = self.judge_rows()
         message = self.cora.get(f"threads/{self.thread}/messages?limit=1")["data"][0]
         assert [part["image_file"]["file_id"] for part in message["content"][:-1]] == images
         text = message["content"][-1]["text"]
@@ -260,6 +266,50 @@ def test_a_worker_may_die_at_any_moment(cora: LocalCaller, clockwork: FatefulClo
             return
 
 
+@pytest.mark.parametrize("seed", range(30))
+def test_two_workers_may_die_and_the_stream_be_lost(cora: LocalCaller, clockwork: FatefulClockwork, seed: int) -> None:
+    """Where the stream is lost, too, its readers may miss something; nothing is done twice, and all is stored."""
+    chance = random.Random(seed)
+    with QuirkServer(model) as provider:
+        cora.provided_by(provider.base_url)
+        life = Life(cora, clockwork)
+        for _ in range(2):
+            execution, wire = life.worker(chance.choice([0, 0, 1, 3]))
+            life.work(execution, wire, Fate(chance.randint(1, 70), wire.cut, is_death=True))
+            if seed % 3 == 0:
+                valkey.blocking().delete(events.key(life.id))
+            if life.row.status == "in_progress":
+                life.lose()
+        while life.row.status == "queued":
+            life.work(*life.worker(), Fate(0))
+    tell_the_end(life)
+    if seed % 3:
+        life.judge_whole()
+    else:
+        assert life.row.status == "completed"
+        life.judge_rows()
+
+
+def test_calls_are_gone_on_with_though_the_tool_was_switched_off(
+    cora: LocalCaller, clockwork: FatefulClockwork, settings: Any
+) -> None:
+    for life, moment in lives(cora, clockwork):
+        execution, wire = life.worker()
+        life.work(execution, wire, Fate(moment, wire.cut, is_death=True))
+        if clockwork.executions(life.thread):
+            break
+        life.lose()
+        actions.interrupt_run(cora.tenant, life.thread, life.id)
+    with QuirkServer(model) as provider:
+        cora.provided_by(provider.base_url)
+        life.lose()
+        settings.CODE_INTERPRETER = "off"
+        life.work(*life.worker(), Fate(0))
+        assert [tool["function"]["name"] for tool in provider.requests[-1].body["tools"]] == ["file_search"]
+    life.judge_rows()
+    assert life.judge().run["status"] == "completed"
+
+
 def tell_the_end(life: Life) -> None:
     """What is not told of a run that rests is told to the reader who waits for it."""
     from runs import endings
@@ -287,7 +337,7 @@ def test_a_run_may_be_cancelled_at_any_moment(cora: LocalCaller, clockwork: Fate
             asyncio.get_running_loop().create_task(cancelled(life, execution))
 
         came = life.work(execution, wire, Fate(moment, cancel))
-        folded, _ = life.judge()
+        folded = life.judge()
         seen[folded.run["status"]] += 1
         seen["interrupted"] += clockwork.interruptions(life.thread)
         if not came:

@@ -8,11 +8,13 @@ import pytest
 from django.utils import timezone
 
 from assistant_site import valkey
+from assistant_site.llm.chat import Usage
 from assistant_site.tests.callers import Event, LocalCaller
 from runs import events, holding, recovery
 from runs.events import Telling
 from runs.models import Run
 from runs.tests.folding import Folded, shape
+from runs.turn import usage_json
 from threads.models import Message
 
 
@@ -188,3 +190,67 @@ def test_a_search_that_nobody_was_told_of(worker: DyingWorker) -> None:
     [opening] = worker.told()[-4].data["delta"]["step_details"]["tool_calls"]
     assert opening == {"index": 0, "id": "c1", "type": "file_search", "file_search": {**details, "results": []}}
     assert folded.steps[step.pk]["step_details"]["tool_calls"] == calls
+
+
+SEARCHED: dict[str, Any] = {
+    "id": "c0",
+    "type": "file_search",
+    "file_search": {
+        "ranking_options": {"ranker": "default_2024_08_21", "score_threshold": 0.0},
+        "results": [{"file_id": "file-1", "file_name": "a", "score": 0.5, "attributes": {}}],
+    },
+}
+FUNCTION = {"id": "c2", "type": "function", "function": {"name": "f", "arguments": "{}", "output": None}}
+COST = usage_json(Usage(7, 3))
+
+
+def code_call(input: str, *logs: str) -> dict[str, Any]:
+    outputs = [{"type": "logs", "logs": text} for text in logs]
+    return {"id": "c1", "type": "code_interpreter", "code_interpreter": {"input": input, "outputs": outputs}}
+
+
+def test_code_that_a_dead_worker_was_running_is_kept(worker: DyingWorker) -> None:
+    """What was told of it counts, also if it is not stored; what is stored and was not told is told now, once."""
+    step, told = holding.open_calls(worker.run, worker.position, 1)
+    worker.tell(told)
+    details = {"input": "print", "outputs": []}
+    opening = {"index": 1, "id": "c1", "type": "code_interpreter", "code_interpreter": details}
+    searched = {"index": 0, **SEARCHED, "file_search": {**SEARCHED["file_search"], "results": []}}
+    worker.tell([("thread.run.step.delta", events.step_delta(step.pk, [searched, opening]))])
+    step.carry = {"served": {}}
+    holding.keep_calls(worker.run, worker.position, step, [SEARCHED, code_call("print(1)"), FUNCTION], COST, "")
+    growth = {"index": 1, "type": "code_interpreter", "code_interpreter": {"input": "(1)"}}
+    worker.tell([("thread.run.step.delta", events.step_delta(step.pk, [growth]))])
+    output = {"outputs": [{"index": 0, "type": "logs", "logs": "1\n"}]}
+    growth = {"index": 1, "type": "code_interpreter", "code_interpreter": output}
+    worker.tell([("thread.run.step.delta", events.step_delta(step.pk, [growth]))])
+
+    run = worker.die()
+    assert (run.status, run.spent["total_tokens"]) == ("queued", 10)
+    step.refresh_from_db()
+    assert step.status == "in_progress"
+    assert step.step_details["tool_calls"] == [SEARCHED, code_call("print(1)", "1\n"), FUNCTION]
+    [rest] = worker.told()[-3].data["delta"]["step_details"]["tool_calls"]
+    assert rest == {"index": 2, **FUNCTION}
+    claimed = holding.claim(run.pk, "another")
+    assert claimed is not None
+    assert holding.kept_calls(claimed[0]) == step
+
+    worker.run = claimed[0]
+    holding.complete_calls(worker.run, worker.run.event_position, step, step.step_details["tool_calls"], COST, 1)
+    assert worker.run.spent["total_tokens"] == 10  # counted once
+
+
+def test_code_that_nobody_was_told_of_is_told_in_one_entry(worker: DyingWorker) -> None:
+    """Clients put what they do not know of into a list as it is: two entries for one call would stay two."""
+    step, told = holding.open_calls(worker.run, worker.position, 1)
+    worker.tell(told)
+    holding.complete_calls(worker.run, worker.position + 3, step, [code_call("print(1)", "1\n")], COST, 1)
+    worker.die()
+    [delta] = [event for event in worker.told() if event.name == "thread.run.step.delta"]
+    outputs = [{"index": 0, "type": "logs", "logs": "1\n"}]
+    details = {"input": "print(1)", "outputs": outputs}
+    assert delta.data["delta"]["step_details"]["tool_calls"] == [
+        {"index": 0, "id": "c1", "type": "code_interpreter", "code_interpreter": details}
+    ]
+    Folded(worker.told())
