@@ -317,6 +317,7 @@ def test_no_room_for_a_body(lena: LiveCaller, settings: Any, tmp_path: Path, cap
     status, refused = asked(handler, "/v1/files", form_of(8 * MEGABYTE, b"x" * MEGABYTE), lena.token)
     assert (status, refused["error"]["type"]) == (503, "server_error")
     assert "set HOLDFAST_VAR to another folder" in caplog.text
+    handler.threads.submit(close_connections).result()
     handler.threads.shutdown()
 
 

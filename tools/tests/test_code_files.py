@@ -122,7 +122,7 @@ def test_a_file_written_again_with_the_same_content_keeps_its_blob(cora: Coder) 
     cora.run("files['a'] = b'1'")
     [row] = rows_of(cora).values()
     cora.run("touch('a'); touch('given')")
-    assert cora.sandbox.reads[1:] == ["a", "given"]
+    assert sorted(cora.sandbox.reads[1:]) == ["a", "given"]
     assert rows_of(cora)["a"].blob == row.blob
     assert is_stored(row.blob)
     assert set(rows_of(cora)) == {"a"}

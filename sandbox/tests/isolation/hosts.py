@@ -1,11 +1,9 @@
 """A host: one daemon in a process of its own, as root or as a service user; and a tenant that has a session there."""
 
 import asyncio
-import contextlib
 import json
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -13,7 +11,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -37,6 +35,7 @@ from sandbox.protocol import (
 )
 from sandbox.tests.isolation.hostile import MARK, probe_of
 from sandbox.tests.isolation.limits import MOST, SMALL
+from sandbox.tests.isolation.processes import below, living, with_words
 
 PROJECT = Path(__file__).resolve().parents[3]
 SERVICE_USER = 20999  # nobody else's here; not one of those that a daemon of root gives to its sessions
@@ -353,74 +352,3 @@ def reachable(path: Path) -> bool:
     """Whether any user may get there and read it."""
     path = path.resolve()
     return all(each.stat().st_mode & 0o005 == 0o005 for each in (path, *path.parents))
-
-
-def living() -> Iterator[tuple[int, int, str]]:
-    """(process, its parent, its state) of all on this machine."""
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            try:
-                after = Path(f"/proc/{entry}/stat").read_text().rpartition(")")[2].split()
-            except OSError:
-                continue
-            yield int(entry), int(after[1]), after[0]
-
-
-def below(pid: int) -> list[int]:
-    """The descendants of a process that live."""
-    children: dict[int, list[int]] = {}
-    for each, parent, state in living():
-        if state not in "ZX":
-            children.setdefault(parent, []).append(each)
-    found: list[int] = []
-    left = [pid]
-    while left:
-        more = children.get(left.pop(), [])
-        found += more
-        left += more
-    return found
-
-
-def with_words(*words: str) -> list[int]:
-    """The processes that were started with exactly these words."""
-    wanted = "".join(f"{word}\0" for word in words).encode()
-    found = []
-    for pid, _, _ in living():
-        try:
-            if Path(f"/proc/{pid}/cmdline").read_bytes() == wanted:
-                found.append(pid)
-        except OSError:
-            continue
-    return found
-
-
-def is_running(pid: int) -> bool:
-    """Whether a process lives; one that has ended and was not yet reaped does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
-
-
-def gone_within(seconds: float, pids: list[int]) -> bool:
-    """Whether none of these processes lives after so long at most."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        if not any(is_running(pid) for pid in pids):
-            return True
-        time.sleep(0.02)
-    return False
-
-
-def threads_of(pid: int) -> int:
-    try:
-        return len(os.listdir(f"/proc/{pid}/task"))
-    except OSError:
-        return 0
-
-
-def end(pids: list[int]) -> None:
-    """Kill what a test has started and should be gone already."""
-    for pid in pids:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)

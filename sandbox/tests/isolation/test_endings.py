@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from sandbox.protocol import Reason
-from sandbox.tests.isolation.hosts import Host, Tenant, end, gone_within, is_running, with_words
+from sandbox.tests.isolation.hosts import Host, Tenant
+from sandbox.tests.isolation.processes import end, gone_within, is_running, with_words
 
 ENDLESS = {
     "loop": "while True: pass",

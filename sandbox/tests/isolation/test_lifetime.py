@@ -1,14 +1,15 @@
 """Sessions that end by time or with the daemon, and a sandbox that must refuse to run anything."""
 
-import os
 import stat
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from sandbox.protocol import SandboxUnavailable, SessionGone
-from sandbox.tests.isolation.hosts import Host, Tenant, below, gone_within
+from sandbox.tests.isolation.hosts import Host, Tenant
+from sandbox.tests.isolation.processes import below, gone_within
 
 Hosts = Callable[..., Host]
 
@@ -54,24 +55,26 @@ REFUSALS = {
 }
 
 
+@pytest.fixture
+def programs() -> Iterator[Path]:
+    """A folder with what a session is started with, but for bubblewrap, for every user to read."""
+    with tempfile.TemporaryDirectory(prefix="programs-", dir="/tmp") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        for program in ("setpriv", "prlimit", "nice", "choom", "sh"):
+            (folder / program).symlink_to(Path("/usr/bin", program))
+        yield folder
+
+
 @pytest.mark.parametrize("why", REFUSALS)
-def test_without_a_working_bubblewrap_nothing_is_executed(own_host: Hosts, tmp_path_factory: pytest.TempPathFactory,
-                                                          why: str) -> None:  # fmt: skip
+def test_without_a_working_bubblewrap_nothing_is_executed(own_host: Hosts, programs: Path, why: str) -> None:
     """D1: the tool is off, and a sentence says what to do."""
-    folder = Path(f"/tmp/{tmp_path_factory.mktemp('bin').name}-{os.getpid()}-{why}")
-    folder.mkdir(mode=0o755)
-    for program in ("setpriv", "prlimit", "nice", "sh", "env", "python3"):
-        for place in ("/usr/bin", "/bin"):
-            if Path(place, program).exists() and not (folder / program).exists():
-                (folder / program).symlink_to(Path(place, program))
     if refusal := REFUSALS[why]:
-        (folder / "bwrap").write_text(f"#!/bin/sh\ncase $1 in --version) echo bubblewrap 0.8.0; exit 0;; esac\n"
-                                      f"echo '{refusal}' >&2\nexit 1\n")  # fmt: skip
-        (folder / "bwrap").chmod(0o755)
+        lines = ["#!/bin/sh", "case $1 in --version) echo bubblewrap 0.8.0; exit 0;; esac", f"echo '{refusal}' >&2"]
+        (programs / "bwrap").write_text("\n".join([*lines, "exit 1", ""]))
+        (programs / "bwrap").chmod(0o755)
 
-    host = own_host(path=str(folder), self_test=True)
-
-    _is_off(host)
+    _is_off(own_host(path=f"{programs}", self_test=True))
 
 
 @pytest.mark.parametrize("removed", ["seccomp", "unshare-net", "rlimit-nproc", "remount-ro", "empty-environment"])

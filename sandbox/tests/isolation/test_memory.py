@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from sandbox.protocol import MIB, Reason
-from sandbox.tests.isolation.hosts import Host, Outcome, Tenant, below
+from sandbox.tests.isolation.hosts import Host, Outcome, Tenant
+from sandbox.tests.isolation.processes import below
 
 LIMIT = 150 * MIB
 BOUND = 600  # MiB that a bomb takes at most

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from sandbox.tests.isolation.hostile import numbers_of
-from sandbox.tests.isolation.hosts import Host, Tenant, is_running
+from sandbox.tests.isolation.hosts import Host, Tenant
 from sandbox.tests.isolation.limits import SMALL
+from sandbox.tests.isolation.processes import is_running
 
 
 def test_another_tenants_files_processes_and_sockets_are_not_visible(tenant: Tenant, neighbour: Tenant) -> None:

@@ -9,8 +9,9 @@ import zlib
 import pytest
 
 from sandbox.protocol import MIB, FileRefused, Reason
-from sandbox.tests.isolation.hosts import Tenant, below, gone_within, threads_of
+from sandbox.tests.isolation.hosts import Tenant
 from sandbox.tests.isolation.limits import SMALL
+from sandbox.tests.isolation.processes import below, gone_within, threads_of
 
 PROCESSES = 64
 # Bounded, should the limit be missing.
