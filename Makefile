@@ -9,7 +9,7 @@ PIP := $(PYTHON) -m pip --disable-pip-version-check --no-input --quiet
 LOCK := $(PYTHON) -m piptools compile --quiet --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check slow fix contract gateways r2r chaos chaos-short sandbox test-sandbox test-sandbox-walls bench-retrieval bench-scale lock venv installed installed-dev
+.PHONY: help run test check slow fix contract gateways r2r chaos chaos-short sandbox test-sandbox test-sandbox-walls bench-retrieval bench-sandbox bench-scale lock venv installed installed-dev
 .NOTPARALLEL:
 
 help: ## this list
@@ -73,6 +73,9 @@ bench-retrieval: installed-dev ## how well searches find, with a real multilingu
 		&& $(PIP) --python $(BENCH)/bin/python install --root-user-action=ignore -r requirements-bench.txt \
 		&& cp requirements-bench.txt $(BENCH)/requirements.txt
 	@exec $(PYTHON) -m benchmarks.retrieval
+
+bench-sandbox: installed-dev ## what code sessions cost: start, execution, memory; fifty of them at once; five minutes
+	@exec $(PYTHON) -m benchmarks.sandbox
 
 bench-scale: installed-dev ## search in a store of 200,000 passages beside a thousand small ones; 15 minutes, 4 GB
 	@exec $(PYTHON) -m benchmarks.scale

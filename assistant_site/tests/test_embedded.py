@@ -352,6 +352,7 @@ def test_commands_get_servers_when_they_need_them(line: str, needed: bool) -> No
     assert needs_servers(["manage.py", *line.split()]) is needed
 
 
+@pytest.mark.slow
 def test_a_command_used_alone_has_its_database(folder: Path) -> None:
     program = "from django.db import connection as c; k = c.cursor(); k.execute('SELECT 41 + 1'); print(k.fetchone())"
     short = Path(tempfile.mkdtemp(prefix="hf", dir="/tmp"))
@@ -373,6 +374,7 @@ def test_a_command_used_alone_has_its_database(folder: Path) -> None:
     assert left == []
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not AS_ROOT, reason="as another user than the one who runs the tests")
 def test_the_servers_run_for_an_ordinary_user_too() -> None:
     user = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]

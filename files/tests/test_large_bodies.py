@@ -225,6 +225,7 @@ def is_body(entry: Path) -> bool:
 # --- Repeated uploads -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_repeated_upload_makes_no_twin(live: Stack, lena: LiveCaller) -> None:
     """Each attempt of a client draws a new boundary; it is the same request all the same."""
     content = os.urandom(100 * MEGABYTE)

@@ -19,6 +19,8 @@ from files import actions, storage
 from files.models import File, UnclaimedBlob
 from files.tests.test_uploads import begin, complete, part_id
 
+pytestmark = pytest.mark.slow
+
 MEGABYTE = 1024 * 1024
 
 

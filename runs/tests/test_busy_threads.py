@@ -48,6 +48,7 @@ def test_a_message_waits_for_the_end_of_the_run(lena: LiveCaller) -> None:
     assert lena.get(f"threads/{thread}/runs/{run}")["status"] == "completed"
 
 
+@pytest.mark.slow
 def test_those_who_wait_come_in_their_order(lena: LiveCaller) -> None:
     thread, assistant, run = awaiting(lena)
     with ThreadPoolExecutor(6) as pool:
@@ -105,6 +106,7 @@ def test_of_two_that_interrupt_the_second_ends_the_first(lena: LiveCaller) -> No
     assert states == ["cancelled", "requires_action"]
 
 
+@pytest.mark.slow
 def test_who_comes_later_comes_after_those_who_wait(lena: LiveCaller) -> None:
     """Also when the thread is free at that moment."""
     thread, _, run = awaiting(lena)

@@ -311,6 +311,7 @@ def test_functions_awaited_for_too_long(lena: LiveCaller) -> None:
     assert is_free(lena, thread)
 
 
+@pytest.mark.slow
 def test_a_run_that_outlives_its_time(lena: LiveCaller, tmp_path: Path) -> None:
     with (
         QuirkServer(HALF_A_TEXT) as provider,

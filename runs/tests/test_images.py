@@ -248,6 +248,7 @@ def test_what_cannot_be_fetched_is_said(lena: LiveCaller) -> None:
         assert inner.connections == 0
 
 
+@pytest.mark.slow
 def test_all_addresses_are_fetched_at_the_same_time(lena: LiveCaller) -> None:
     png = drawn()
     slow = Answer((png,), 200, {"content-type": "image/png"}, "length", before=1.5)

@@ -43,6 +43,7 @@ def test_a_picture_that_is_too_wide_is_made_smaller(format: str) -> None:
     assert abs(blue - 10) < 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["RGB", "RGBA"])
 def test_a_picture_of_too_many_bytes_is_made_smaller(mode: str) -> None:
     content = encoded(noise(2_048, 2_048, mode))

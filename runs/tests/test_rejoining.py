@@ -70,6 +70,7 @@ def streamed(lena: LiveCaller, thread: str, assistant: str) -> bytes:
         return b"".join(response.iter_content(None))
 
 
+@pytest.mark.slow
 def test_a_reader_that_keeps_dropping_gets_the_same_bytes(lena: LiveCaller) -> None:
     with QuirkServer(slowly(60, 0.04)) as provider, ThreadPoolExecutor(5) as pool:
         lena.provided_by(provider.base_url)

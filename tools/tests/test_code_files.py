@@ -265,6 +265,7 @@ def test_a_worker_that_died_while_it_put_files_back_is_made_good(cora: Coder) ->
     assert set(cora.kept) == {"a", "b"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(12))
 def test_whatever_happens_what_the_session_has_is_kept_in_the_end(
     cora: Coder, seed: int, monkeypatch: pytest.MonkeyPatch

@@ -116,6 +116,7 @@ def test_a_film_without_sound_has_no_text(tmp_path: Path, listener: Listener) ->
     assert listener.heard == []
 
 
+@pytest.mark.slow
 @HAS_FFMPEG
 def test_long_sound_is_cut_into_pieces_of_twenty_minutes(
     tmp_path: Path, listener: Listener, monkeypatch: pytest.MonkeyPatch
