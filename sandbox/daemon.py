@@ -174,6 +174,8 @@ class Launches:
 
     def __init__(self) -> None:
         self._launcher: launch.Launcher | None = None
+        # Many at once would all be slow, until the first of them are given up.
+        self._starting = asyncio.Semaphore(1 + (os.cpu_count() or 1))
 
     async def examine(self, folder: Path) -> Health:
         health, self._launcher = await doctor.launcher_for(folder)
@@ -183,7 +185,8 @@ class Launches:
         """Raises CannotLaunch."""
         if self._launcher is None:
             raise launch.CannotLaunch("no way to start one has been found.")
-        return await Session.start(self._launcher, limits, slot, preload=gently)
+        async with self._starting:
+            return await Session.start(self._launcher, limits, slot, preload=gently)
 
 
 if __name__ == "__main__":
