@@ -13,11 +13,12 @@ import socket
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from aiohttp import web
 
-from sandbox import doctor, environment, launch
+from sandbox import cgroups, doctor, environment, launch
 from sandbox.configuration import Configuration, WrongSetting
 from sandbox.pool import FRESH_SECONDS, Bounds, Pool, Starter
 from sandbox.protocol import Health, Limits
@@ -174,12 +175,19 @@ class Launches:
 
     def __init__(self) -> None:
         self._launcher: launch.Launcher | None = None
+        self._cgroups = cgroups.find()
         # Many at once would all be slow, until the first of them are given up.
         self._starting = asyncio.Semaphore(1 + (os.cpu_count() or 1))
 
     async def examine(self, folder: Path) -> Health:
-        health, self._launcher = await doctor.launcher_for(folder)
-        return health
+        health, launcher = await doctor.launcher_for(folder)
+        if launcher is None:
+            self._launcher = None
+            return health
+        self._launcher = replace(launcher, cgroups=self._cgroups)
+        if self._cgroups is not None:
+            return replace(health, tier=f"{health.tier}, cgroups")
+        return replace(health, notes=(*health.notes, cgroups.NONE))
 
     async def __call__(self, limits: Limits, slot: int, *, gently: bool) -> Session:
         """Raises CannotLaunch."""

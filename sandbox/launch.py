@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from sandbox import seccomp
+from sandbox.cgroups import Cgroup, Cgroups
 from sandbox.protocol import MIB, Limits
 
 RUNNER = Path(__file__).with_name("runner.py")
@@ -67,6 +68,7 @@ class Launcher:
     proc: bool = True
     bwrap: str = "bwrap"
     disable_userns: bool = True
+    cgroups: Cgroups | None = None  # where the daemon may limit sessions by the kernel's own count
     without: frozenset[str] = field(default=frozenset())
 
     def has(self, wall: str) -> bool:
@@ -179,6 +181,7 @@ class Launched:
     socket: socket.socket
     init: int
     pidfd: int
+    cgroup: Cgroup | None = None
 
     def kill(self) -> None:
         """Ends everything in it: with its pid 1 the whole pid namespace goes."""
@@ -186,6 +189,8 @@ class Launched:
             signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
         with contextlib.suppress(OSError):
             self.process.kill()
+        if self.cgroup is not None:
+            self.cgroup.kill()
 
     def reap(self) -> None:
         """Waits until it is gone, with all that was in it; to be called in a thread."""
@@ -193,6 +198,8 @@ class Launched:
         select.select([self.pidfd], [], [], END_SECONDS)
         os.close(self.pidfd)
         self.socket.close()
+        if self.cgroup is not None:
+            self.cgroup.remove()
 
 
 async def launch(launcher: Launcher, limits: Limits, slot: int, *, preload: bool) -> Launched:
@@ -207,6 +214,7 @@ def _start(launcher: Launcher, limits: Limits, slot: int, preload: bool) -> Laun
         raise CannotLaunch("bubblewrap is not installed.")
     ours, theirs = socket.socketpair()
     opened: list[int] = []
+    cgroup = launcher.cgroups.make(limits.memory_bytes) if launcher.cgroups is not None else None
     try:
         options = launcher.options(limits, shared().files)
         if launcher.has("seccomp"):
@@ -222,7 +230,7 @@ def _start(launcher: Launcher, limits: Limits, slot: int, preload: bool) -> Laun
         opened.append(arguments)
         os.write(arguments, b"\0".join(option.encode() for option in options) + b"\0")
         os.lseek(arguments, 0, os.SEEK_SET)
-        command = [*launcher.outer(slot), program, "--args", str(arguments), "--"]
+        command = [*joining(cgroup), *launcher.outer(slot), program, "--args", str(arguments), "--"]
         command += launcher.inner(preload=preload)
         process = subprocess.Popen(
             command,
@@ -236,9 +244,11 @@ def _start(launcher: Launcher, limits: Limits, slot: int, preload: bool) -> Laun
         )
     except OSError as error:
         ours.close()
+        removed(cgroup)
         raise CannotLaunch(f"{error.strerror} ({error.filename}).") from None
     except BaseException:
         ours.close()
+        removed(cgroup)
         raise
     finally:
         theirs.close()
@@ -251,10 +261,24 @@ def _start(launcher: Launcher, limits: Limits, slot: int, preload: bool) -> Laun
         process.kill()
         process.wait()
         ours.close()
+        removed(cgroup)
         raise CannotLaunch(str(error)) from None
     finally:
         os.close(status_out)
-    return Launched(process, ours, init, pidfd)
+    return Launched(process, ours, init, pidfd, cgroup)
+
+
+def joining(cgroup: Cgroup | None) -> list[str]:
+    """What enters the cgroup before it becomes the launch. The watchdog looks on, also where that fails."""
+    if cgroup is None:
+        return []
+    return ["/bin/sh", "-c", '{ echo 0 > "$0"; } 2>/dev/null; exec "$@"', str(cgroup.processes)]
+
+
+def removed(cgroup: Cgroup | None) -> None:
+    if cgroup is not None:
+        cgroup.kill()
+        cgroup.remove()
 
 
 def _init_of(status: int) -> int:

@@ -89,7 +89,7 @@ class Session:
 
     def __init__(self, launched: Launched, writer: asyncio.StreamWriter, limits: Limits, *, watched: bool) -> None:
         self.generation = secrets.token_hex(8)
-        self.limits = limits
+        self._limits = limits
         self.started = time.monotonic()
         self.used = watchdog.Use(0, 0, 0)
         self._launched = launched
@@ -127,6 +127,17 @@ class Session:
     @property
     def is_alive(self) -> bool:
         return not self._gone.is_set() and self._ended_for is None
+
+    @property
+    def limits(self) -> Limits:
+        """What it may use; a session that has waited gets those of its owner when it is claimed."""
+        return self._limits
+
+    @limits.setter
+    def limits(self, limits: Limits) -> None:
+        self._limits = limits
+        if self._launched.cgroup is not None:
+            self._launched.cgroup.limit(limits.memory_bytes)
 
     @property
     def is_busy(self) -> bool:
@@ -275,6 +286,9 @@ class Session:
         except Violation as violation:
             self._violated(violation)
         finally:
+            cgroup = self._launched.cgroup
+            if cgroup is not None and cgroup.was_out_of_memory:
+                self.end(Reason.MEMORY)
             self.end()
             self._end()
 
