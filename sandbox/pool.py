@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -70,6 +71,7 @@ class Bounds:
     unattended_seconds: float = 60
     room_seconds: float = 30
     fresh_seconds: float = FRESH_SECONDS
+    spare_seconds: float = 60
 
 
 @dataclass(eq=False)
@@ -236,6 +238,9 @@ class Pool:
             if victim := self._least_recently_used(tenant):
                 await self._end(victim, "Its tenant needed the room.")
                 continue
+            if own < limits.sessions and (victim := self._spared(own)):
+                await self._end(victim, "The server was full, and another tenant needed the room.")
+                continue
             left = deadline - time.monotonic()
             if left <= 0 or self._waiting >= MOST_WAITING:
                 raise NoRoom(
@@ -259,6 +264,21 @@ class Pool:
             if held.key.tenant_id == tenant and not held.is_busy and held.idle >= self.bounds.fresh_seconds
         ]
         return min(idle, key=lambda held: held.used_at, default=None)
+
+    def _spared(self, own: int) -> Held | None:
+        """On a full host, an idle session that makes room for a tenant that has `own`: of whoever has the most.
+
+        It has been idle for a minute if its tenant keeps more than the other will have, else for five.
+        """
+        counts = Counter(key.tenant_id for key in self.held)
+        spared = [
+            held
+            for held in self.held.values()
+            if not held.is_busy
+            and held.idle
+            >= (self.bounds.spare_seconds if counts[held.key.tenant_id] > own + 1 else 5 * self.bounds.spare_seconds)
+        ]
+        return max(spared, key=lambda held: (counts[held.key.tenant_id], held.idle), default=None)
 
     def _tell_freed(self) -> None:
         freed, self._freed = self._freed, asyncio.Event()

@@ -100,6 +100,27 @@ def test_a_full_host_lets_wait_until_a_session_ends() -> None:
     asyncio.run(main())
 
 
+def test_a_full_host_takes_from_whoever_has_the_most() -> None:
+    async def main() -> None:
+        pool = Pool(Script(), bounds(sessions=3, room_seconds=0.1, fresh_seconds=0, spare_seconds=0.3))
+        for number in (1, 2):
+            await pool.open(key(number, "a"), TWO)
+        await pool.open(key(1, "b"), TWO)
+        with pytest.raises(NoRoom):
+            await pool.open(key(1, "c"), TWO)
+        await asyncio.sleep(0.4)
+        await pool.open(key(1, "c"), TWO)
+        assert set(pool.held) == {key(2, "a"), key(1, "b"), key(1, "c")}
+        with pytest.raises(NoRoom):  # those that have one each keep it for longer
+            await pool.open(key(1, "d"), TWO)
+        await asyncio.sleep(1.5)
+        await pool.open(key(1, "d"), TWO)
+        assert set(pool.held) == {key(1, "b"), key(1, "c"), key(1, "d")}
+        await pool.close()
+
+    asyncio.run(main())
+
+
 def test_a_crowd_never_gets_more_than_the_host_has() -> None:
     async def main() -> None:
         script = Script(seconds=0.02)
