@@ -8,6 +8,7 @@ from typing import TypeVar
 import pytest
 
 from assistant_site.embedded.process import alive
+from sandbox.execution import Texts
 from sandbox.launch import CannotLaunch, Launcher, Shared
 from sandbox.protocol import (
     MIB,
@@ -23,7 +24,7 @@ from sandbox.protocol import (
     SessionGone,
     Stdout,
 )
-from sandbox.session import Session, Texts
+from sandbox.session import Session
 from sandbox.tests.environments import environment_for_tests
 
 T = TypeVar("T")
