@@ -35,7 +35,7 @@ from sandbox.protocol import (
 )
 from sandbox.tests.isolation.hostile import MARK, probe_of
 from sandbox.tests.isolation.limits import MOST, SMALL
-from sandbox.tests.isolation.processes import below, living, with_words
+from sandbox.tests.isolation.processes import below, living, so_many_with_words
 
 PROJECT = Path(__file__).resolve().parents[3]
 SERVICE_USER = 20999  # nobody else's here; not one of those that a daemon of root gives to its sessions
@@ -323,7 +323,7 @@ class Tenant:
         started = self.run(f"import subprocess; marked = subprocess.Popen(['sleep', '{mark}'])")
         assert started.done.ok, started
         try:
-            (marked,) = with_words("sleep", mark)
+            [marked] = so_many_with_words(1, "sleep", mark)
             parents = {pid: parent for pid, parent, _ in living()}
             found = marked
             while parents[found] not in (self.host.pid, 1):

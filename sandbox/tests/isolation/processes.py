@@ -47,6 +47,15 @@ def with_words(*words: str) -> list[int]:
     return found
 
 
+def so_many_with_words(count: int, *words: str) -> list[int]:
+    """The same once there are so many of them: a new process has no words for a moment."""
+    deadline = time.monotonic() + 5
+    while len(found := with_words(*words)) != count:
+        assert time.monotonic() < deadline, (words, found)
+        time.sleep(0.01)
+    return found
+
+
 def is_running(pid: int) -> bool:
     """Whether a process lives; one that has ended and was not yet reaped does not."""
     try:
