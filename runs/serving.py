@@ -148,12 +148,16 @@ async def hindrance(offered: list[Offered]) -> str:
 
 def gives_sources(offered: list[Offered]) -> bool:
     """Whether the model may get something to cite."""
-    return any(each.server_tool is not None and each.server_tool.type == "file_search" for each in offered)
+    return _has(offered, "file_search")
 
 
 def runs_code(offered: list[Offered]) -> bool:
     """Whether the model may write code, whose files and images its answer can show."""
-    return any(each.server_tool is not None and each.server_tool.type == "code_interpreter" for each in offered)
+    return _has(offered, "code_interpreter")
+
+
+def _has(offered: list[Offered], kind: str) -> bool:
+    return any(each.server_tool is not None and each.server_tool.type == kind for each in offered)
 
 
 def images_of(run: Run) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from sandbox import seccomp
 from sandbox.cgroups import Cgroup, Cgroups
+from sandbox.environment import MOUNTED_AT
 from sandbox.protocol import MIB, Limits
 
 RUNNER = Path(__file__).with_name("runner.py")
@@ -34,7 +35,6 @@ DESCRIPTORS = 1_024  # of one process
 STACK_BYTES = 8 * MIB
 START_SECONDS = 60.0
 END_SECONDS = 10.0
-MOUNTED_AT = "/opt/ci"
 
 ENVIRONMENT = {
     "PATH": f"{MOUNTED_AT}/bin:/usr/bin:/bin",

@@ -291,8 +291,6 @@ class Runner:
             elif op == "list":
                 now, _ = changed_files({})
                 reply = json.dumps([{"name": n, "bytes": s, "modified": m} for n, (s, m) in now.items()]).encode()
-            elif op == "preload":
-                preload()
         except OSError as error:
             if op in ("more", "end"):
                 self.files.drop()

@@ -148,7 +148,7 @@ class Session:
         """Whether the runner listens, and runs nothing. Code that has forged its `done` is found out here: it runs."""
         try:
             answer, _ = await self._ask({"op": "ping"}, seconds=PING_SECONDS)
-        except (SessionGone, TimeoutError):
+        except SessionGone:
             return False
         return answer.get("busy") is False
 
@@ -199,10 +199,6 @@ class Session:
                     yield payload
             finally:
                 del self._replies[number]
-
-    async def preload(self) -> None:
-        """Has the usual libraries imported."""
-        await self._ask({"op": "preload"}, seconds=READY_SECONDS)
 
     async def interrupt(self, reason: Reason = Reason.INTERRUPTED) -> None:
         """Ends what runs as Ctrl-C does, and with the session if that does not help within two seconds."""
@@ -385,7 +381,7 @@ class Session:
         return self._count, self._replies[self._count]
 
     async def _ask(self, header: Header, payload: bytes = b"", seconds: float = REPLY_SECONDS) -> tuple[Header, bytes]:
-        """Raises SessionGone, TimeoutError."""
+        """Raises SessionGone, also if there is no answer in this time: that ends the session."""
         number, replies = self._open_request()
         try:
             self._send({**header, "id": number}, payload)
