@@ -181,6 +181,10 @@ R2R_SEARCH_LIMIT = env.number("R2R_SEARCH_LIMIT", default=10, low=1, high=1000)
 R2R_PARSE = env.choice("R2R_PARSE", default="passages", of=("passages", "native"))
 R2R_HYBRID_SEARCH = env.flag("R2R_HYBRID_SEARCH", default=False)
 
+# --- Tools ----------------------------------------------------------------------------------------------------------
+
+TOOL_SECONDS = env.number("TOOL_SECONDS", "TOOL_WORKER_EXECUTION_TIMEOUT", default=180, low=1, high=3600)
+
 # --- What is fetched for callers -------------------------------------------------------------------------------------
 
 FETCH_ALLOWED_HOSTS = env.hosts("FETCH_ALLOWED_HOSTS", default=[])

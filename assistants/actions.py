@@ -4,6 +4,7 @@ from typing import Any
 
 from django.db import transaction
 
+from assistant_site.wire.tool_types import judge_tools, keep_sealed
 from assistants.models import Assistant
 from tenants.models import Tenant
 from vector_stores import resources
@@ -11,6 +12,7 @@ from vector_stores import resources
 
 def create_assistant(*, tenant: Tenant, fields: dict[str, Any]) -> Assistant:
     """An assistant of validated fields; nothing is made if a file or store that it names is not there."""
+    judge_tools(tenant, fields["tools"])
     with transaction.atomic():
         settled = resources.settled(tenant, fields["tool_resources"])
         assistant: Assistant = Assistant.objects.create(tenant=tenant, **fields | {"tool_resources": settled})
@@ -24,6 +26,9 @@ def modify_assistant(*, tenant: Tenant, assistant_id: str, changes: dict[str, An
         if "tool_resources" in changes:
             wanted = resources.settled(tenant, changes["tool_resources"], known=assistant.tool_resources)
             changes = changes | {"tool_resources": assistant.tool_resources | wanted}
+        if "tools" in changes:
+            keep_sealed(changes["tools"], assistant.tools)
+            judge_tools(tenant, changes["tools"])
         if changes:
             assistant.change(**changes)
     return assistant

@@ -31,6 +31,7 @@ class Assistant(TenantModel):
     top_p = models.FloatField(null=True, blank=True)
     reasoning_effort = models.CharField(max_length=16, null=True, blank=True)  # noqa: DJ001
     response_format = models.JSONField(default=automatic, blank=True)
+    extra_body = models.JSONField(default=dict, blank=True, help_text="model_params: sent to the model as they are.")
 
     class Meta(TenantModel.Meta):
         indexes = [models.Index(fields=["tenant", "id"], name="assistants_of_tenant")]

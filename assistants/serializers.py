@@ -5,6 +5,7 @@ from typing import Any
 from assistant_site.wire.fields import (
     Constant,
     Decimal,
+    FreeObject,
     Integer,
     ListOf,
     Metadata,
@@ -12,7 +13,6 @@ from assistant_site.wire.fields import (
     OneOf,
     OneUnlessSet,
     Plain,
-    PlainList,
     PlainObject,
     RequestSerializer,
     Text,
@@ -20,12 +20,12 @@ from assistant_site.wire.fields import (
 )
 from assistant_site.wire.grammar import Fault
 from assistant_site.wire.rest import prepared
+from assistant_site.wire.tool_types import Tools, tools_field
 from assistant_site.wire.tools import (
     REASONING_EFFORTS,
     NewToolResourcesSerializer,
     ResponseFormat,
     ToolResourcesSerializer,
-    tools_field,
 )
 
 
@@ -50,6 +50,15 @@ class AssistantMetadata(Metadata):
         return dict(value)
 
 
+class ExtraBodySerializer(RequestSerializer):
+    """What Open Assistant API takes beside OpenAI's fields: parameters that go to the model as they are."""
+
+    model_params = FreeObject()
+
+    def check_whole(self, checked: dict[str, Any]) -> dict[str, Any]:
+        return {name: value for name, value in checked.items() if value is not None}
+
+
 class ModifyAssistantRequestSerializer(RequestSerializer):
     model = Text(most=256, least=1)
     name = Text(most=256)
@@ -62,6 +71,7 @@ class ModifyAssistantRequestSerializer(RequestSerializer):
     top_p = Decimal(low=0, high=1)
     reasoning_effort = OneOf(*REASONING_EFFORTS)
     response_format = ResponseFormat(default="auto")
+    extra_body = ExtraBodySerializer(default=dict)
 
     NOT_CLEARABLE = ("model", "tools")
 
@@ -85,10 +95,16 @@ class AssistantObjectSerializer(ObjectSerializer):
     description = Plain(allow_null=True)
     model = Plain()
     instructions = Plain(allow_null=True)
-    tools = PlainList()
+    tools = Tools()
     tool_resources = PlainObject(source="wire_tool_resources")
     metadata = PlainObject()
     temperature = OneUnlessSet()
     top_p = OneUnlessSet()
     reasoning_effort = Plain(allow_null=True)
     response_format = PlainObject()
+
+    @classmethod
+    def of(cls, row: Any) -> dict[str, Any]:
+        """Without `extra_body`, which OpenAI's assistants do not have, unless it was given."""
+        wire = super().of(row)
+        return wire | ({"extra_body": row.extra_body} if row.extra_body else {})

@@ -17,8 +17,9 @@ from assistant_site import valkey
 from assistant_site.db.afterwards import once_committed
 from assistant_site.wire import grammar
 from assistant_site.wire.errors import InvalidRequest, NotFound
+from assistant_site.wire.tool_types import judge_tools
 from assistants.models import Assistant
-from runs import events, machine
+from runs import credentials, events, machine
 from runs.events import Telling, run_event
 from runs.machine import Status
 from runs.mending import mend
@@ -33,6 +34,8 @@ from threads.models import Message, MessageStatus, Thread
 from threads.serializers import MessageObjectSerializer, ThreadObjectSerializer, text_part
 from vector_stores.actions import stores_for_run
 from vector_stores.resources import code_files_of, store_ids_of
+
+NOT_APPROVED = "This call was not approved by the user, and not carried out."
 
 
 class MovedMeanwhile(Exception):
@@ -53,6 +56,8 @@ def move(run: Run, new: Status, *, events_told: int = 1, **changes: Any) -> None
         changes |= {"claim": None, "lease_until": None}
     if new in machine.TERMINAL:
         changes["required_action"] = None
+        if run.sealed:
+            changes["sealed"] = ""
     if events_told:
         changes.setdefault("event_position", run.event_position + events_told)
     if not same.update(status=new, **changes):
@@ -83,6 +88,7 @@ def new_run(assistant: Assistant, thread_id: str, body: dict[str, Any]) -> Run:
     if body.get("additional_instructions"):
         instructions = "\n".join(filter(None, [instructions, body["additional_instructions"]]))
     tools = chosen("tools")
+    extra = body.get("extra_body") or {}
     check_tool_choice(body["tool_choice"], tools)
     now = timezone.now()
     return Run(
@@ -107,6 +113,8 @@ def new_run(assistant: Assistant, thread_id: str, body: dict[str, Any]) -> Run:
             )
         },
         memory=assistant.memory,
+        model_params=assistant.extra_body.get("model_params", {}) | (extra.get("model_params") or {}),
+        sealed=credentials.sealed(extra),
         include=body.get("include", []),
     )
 
@@ -117,12 +125,19 @@ def check_tool_choice(choice: Any, tools: list[dict[str, Any]]) -> None:
         return
     name = choice["function"]["name"] if choice["type"] == "function" else None
     for tool in tools:
-        if tool["type"] == choice["type"] and (name is None or tool["function"]["name"] == name):
+        named = all(tool.get(key) == choice[key] for key in ("id", "server_label") if key in choice)
+        if tool["type"] == choice["type"] and named and (name is None or tool["function"]["name"] == name):
             return
     wanted = f"function '{name}'" if name else f"tool '{choice['type']}'"
     raise grammar.invalid_value(lambda path: f"Invalid '{path}': the {wanted} is not among the run's tools.").under(
         "tool_choice"
     )
+
+
+def judge_own_tools(tenant: Tenant, body: dict[str, Any]) -> None:
+    """Refuses tools of the request that the tenant does not have; the assistant's were judged with it."""
+    if body["tools"]:
+        judge_tools(tenant, body["tools"])
 
 
 def set_resources(run: Run, tenant: Tenant, assistant: Assistant) -> None:
@@ -143,6 +158,7 @@ def start_run(*, tenant: Tenant, thread_id: str, body: dict[str, Any]) -> Run:
     """Queues a run on a thread that has none. Of two at the same time exactly one wins."""
     assistant = Assistant.objects.of(tenant).fetch(body["assistant_id"])
     run = new_run(assistant, thread_id, body)
+    judge_own_tools(tenant, body)
     added = body["additional_messages"]
     with transaction.atomic():
         free = thread_actions.free_thread(tenant, thread_id, room=len(added))
@@ -170,6 +186,7 @@ def refuse_run(thread: Thread, added: int) -> None:
 def start_thread_and_run(*, tenant: Tenant, body: dict[str, Any]) -> Run:
     """A new thread with a run on it; nothing is made unless everything is right."""
     assistant = Assistant.objects.of(tenant).fetch(body["assistant_id"])
+    judge_own_tools(tenant, body)
     draft = body["thread"] or {"messages": [], "tool_resources": {}, "metadata": {}}
     draft["tool_resources"] = draft["tool_resources"] | body["tool_resources"]
     with transaction.atomic():
@@ -318,9 +335,16 @@ def close_open_objects(
 
 
 def submit_tool_outputs(
-    *, tenant: Tenant, thread_id: str, run_id: str, outputs: list[dict[str, str]]
+    *,
+    tenant: Tenant,
+    thread_id: str,
+    run_id: str,
+    outputs: list[dict[str, str]],
+    approvals: list[dict[str, Any]],
 ) -> tuple[Run, int]:
-    """Takes the outputs of all pending calls and queues the run again.
+    """Takes the outputs, and the approvals, of all pending calls and queues the run again.
+
+    With approved calls the step stays open: the next worker carries them out.
 
     Returns the run and the position behind which the events of this submission come.
     """
@@ -328,23 +352,48 @@ def submit_tool_outputs(
         run = Run.objects.of(tenant).filter(thread_id=thread_id).select_for_update().fetch(run_id)
         if run.status != Status.REQUIRES_ACTION:
             raise InvalidRequest(f'Runs in status "{run.status}" do not accept tool outputs.')
-        pending = [call["id"] for call in run.required_action["submit_tool_outputs"]["tool_calls"]]
-        given = [output["tool_call_id"] for output in outputs]
-        if sorted(pending) != sorted(given):
-            raise InvalidRequest(f"Expected tool outputs for call_ids {pending}, got {given}")
+        check_answers("outputs", run.required_action["submit_tool_outputs"], outputs)
+        check_answers("approvals", run.required_action.get("submit_tool_approval", {"tool_calls": []}), approvals)
         mend(run)
-        texts = {output["tool_call_id"]: output["output"] for output in outputs}
         step = RunStep.objects.of(tenant).get(run=run, status=StepStatus.IN_PROGRESS)
-        for call in step.step_details["tool_calls"]:
-            if call["id"] in texts:
-                call["function"]["output"] = texts[call["id"]]
-        step.status = StepStatus.COMPLETED
-        step.completed_at = timezone.now()
-        step.save(update_fields=["status", "completed_at", "step_details"])
+        is_over = answer_calls(
+            step,
+            {output["tool_call_id"]: output["output"] for output in outputs},
+            {approval["tool_call_id"]: approval["approve"] for approval in approvals},
+        )
+        if is_over:
+            step.status = StepStatus.COMPLETED
+            step.completed_at = timezone.now()
+        step.save(update_fields=["status", "completed_at", "step_details", "carry"])
         before = run.event_position
-        move(run, Status.QUEUED, events_told=2, required_action=None, queued_at=timezone.now(), attempt=0)
-    tell(run, before, [("thread.run.step.completed", step_object(step, run.include)), run_event(run)])
+        told = [("thread.run.step.completed", step_object(step, run.include))] if is_over else []
+        move(run, Status.QUEUED, events_told=len(told) + 1, required_action=None, queued_at=timezone.now(), attempt=0)
+    tell(run, before, [*told, run_event(run)])
     return run, before
+
+
+def check_answers(what: str, asked: dict[str, Any], answers: list[dict[str, Any]]) -> None:
+    """Refuses answers to anything but the calls that are asked about, and answers to only some of them."""
+    pending = [call["id"] for call in asked["tool_calls"]]
+    given = [answer["tool_call_id"] for answer in answers]
+    if sorted(pending) != sorted(given):
+        raise InvalidRequest(f"Expected tool {what} for call_ids {pending}, got {given}")
+
+
+def answer_calls(step: RunStep, outputs: dict[str, str], approvals: dict[str, bool]) -> bool:
+    """Writes the caller's answers into the step; whether none of its calls is left to be carried out."""
+    is_over = True
+    for index, call in enumerate(step.step_details["tool_calls"]):
+        if call["id"] in outputs:
+            call["function"]["output"] = outputs[call["id"]]
+        elif approvals.get(call["id"]):
+            step.carry["served"][str(index)]["approved"] = True
+            is_over = False
+        elif call["id"] in approvals:
+            step.carry["served"][str(index)]["output"] = call["function"]["output"] = NOT_APPROVED
+    if is_over:
+        step.carry.pop(DECIDED, None)
+    return is_over
 
 
 def modify_run(*, tenant: Tenant, thread_id: str, run_id: str, metadata: dict[str, str] | None) -> Run:

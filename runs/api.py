@@ -134,7 +134,11 @@ class SubmitToolOutputsView(WireView):
     def post(self, request: Request, thread_id: str, run_id: str) -> HttpResponseBase:
         body = self.parse(SubmitToolOutputsRunRequestSerializer)
         run, before = actions.submit_tool_outputs(
-            tenant=self.tenant, thread_id=thread_id, run_id=run_id, outputs=body["tool_outputs"]
+            tenant=self.tenant,
+            thread_id=thread_id,
+            run_id=run_id,
+            outputs=body["tool_outputs"],
+            approvals=body["tool_approvals"],
         )
         return RunStream(run.pk, after=before) if body["stream"] else answer(run)
 

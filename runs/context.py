@@ -4,7 +4,7 @@ Messages are read from the newest on, in pages, only until the budget is full: a
 sent of it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,13 +24,17 @@ Chat = dict[str, Any]
 WINDOW_MESSAGES = 20
 WINDOW_TOKENS = 4_000
 
+# Parameters of a request that an assistant's `model_params` do not decide.
+OUR_PARAMS = frozenset({"model", "messages", "tools", "tool_choice", "stream", "stream_options", "n", "functions"})
+
 _FIRST_PAGE = 20
 _PAGE = 200
 
 
-def build(run: Run, tools: list[Offered]) -> list[Chat]:
-    """The chat messages of the run's next turn, in which these tools are offered."""
-    system = [{"role": "system", "content": run.instructions}] if run.instructions else []
+def build(run: Run, tools: list[Offered], notes: Sequence[str] = ()) -> list[Chat]:
+    """The chat messages of the run's next turn, in which these tools are offered; `notes` end the instructions."""
+    instructions = "\n\n".join(filter(None, [run.instructions, *notes]))
+    system = [{"role": "system", "content": instructions}] if instructions else []
     own = own_turns(run)
     budget = prompt_budget(run) - estimate_request([*system, *own], [tool.chat for tool in tools])
     return images.located(run.tenant_id, [*system, *thread_messages(run, budget), *own])
@@ -183,7 +187,7 @@ def turn_as_chat(steps: list[RunStep]) -> list[Chat]:
             continue
         extras, served = step.carry.get("calls", {}), step.carry.get("served", {})
         for index, call in enumerate(step.step_details["tool_calls"]):
-            function = call["function"] if call["type"] == "function" else served[str(index)]
+            function = served.get(str(index)) or call["function"]
             calls.append(
                 {
                     "id": call["id"],
@@ -211,6 +215,7 @@ def options_of(run: Run, tools: list[Offered]) -> Chat:
         options["response_format"] = run.response_format
     if run.max_completion_tokens is not None:
         options["max_completion_tokens"] = run.max_completion_tokens - run.spent.get("completion_tokens", 0)
+    options |= params_of(run)
     if tools:
         choice = run.tool_choice if run.tool_choice == "none" or run.turns == 0 else "auto"
         if choice != "auto" and (wanted := choice_of(choice, tools)) is not None:
@@ -220,11 +225,30 @@ def options_of(run: Run, tools: list[Offered]) -> Chat:
     return options
 
 
+def params_of(run: Run) -> Chat:
+    """The parameters that the assistant or the request wants to be sent as they are, but for those that are ours."""
+    params = {name: value for name, value in run.model_params.items() if name not in OUR_PARAMS and value is not None}
+    if run.max_completion_tokens is not None:  # counted down over the turns
+        params.pop("max_tokens", None)
+        params.pop("max_completion_tokens", None)
+    return params
+
+
 def choice_of(choice: Any, tools: list[Offered]) -> Any:
-    """A tool choice in the words of chat completions, where every tool is a function; None if it is not offered."""
+    """A tool choice in the words of chat completions, where every tool is a function; None if it is not offered.
+
+    Where a choice fits several functions, the model must call any function.
+    """
     if not isinstance(choice, dict) or choice["type"] == "function":
         return choice
-    for tool in tools:
-        if tool.server_tool is not None and tool.server_tool.type == choice["type"]:
-            return {"type": "function", "function": {"name": tool.name}}
-    return None
+    fitting = [tool.name for tool in tools if is_chosen(choice, tool)]
+    if len(fitting) > 1:
+        return "required"
+    return {"type": "function", "function": {"name": fitting[0]}} if fitting else None
+
+
+def is_chosen(choice: dict[str, Any], tool: Offered) -> bool:
+    if tool.server_tool is None or tool.server_tool.type != choice["type"]:
+        return False
+    known = {"id": tool.tool.get("id"), "server_label": tool.tool.get("server_label"), "name": tool.of}
+    return all(known[key] == value for key, value in choice.items() if key != "type")

@@ -30,7 +30,7 @@ from runs.serving import Serving
 from runs.turn import DECIDED, Turn, carry_json, carry_of, usage_json
 from tools.citations import Citations
 from tools.links import Links
-from tools.registry import offered
+from tools.registry import refreshing
 
 logger = logging.getLogger(__name__)
 
@@ -124,6 +124,8 @@ class Execution(Hearing):
         if calls is not None:
             return run, told, None, calls
         prepared = None
+        if refreshing(run.tools):
+            return run, told, None, None
         # A failure is met again, and told, when the turn prepares for itself: the claim stands.
         with contextlib.suppress(Exception):
             prepared = prepare(run)
@@ -142,15 +144,18 @@ class Execution(Hearing):
         if await self.out_of_tokens(run.turns):  # the turn before these outputs took the last ones
             return False
         if self._prepared is None:
+            await serving.refresh(run)
             self._prepared = await self.database.run(prepare, run)
         prepared, self._prepared = self._prepared, None
         if sentence := await serving.hindrance(prepared.offered):
             await self.fail({"code": "server_error", "message": sentence})
             return False
         request = await images.shown(prepared.endpoint, prepared.request)
-        turn = self._turn = Turn(run.turns + 1, prepared.offered, prepared.images)
-        self._links = Links(prepared.links)
-        self._citations = Citations(prepared.sources) if serving.gives_sources(prepared.offered) else None
+        turn = self._turn = Turn(run.turns + 1, prepared.offered, prepared.brought.images)
+        self._files = prepared.brought.files
+        self._links = Links(prepared.code_links | self._files.keys())
+        sources = prepared.brought.sources
+        self._citations = Citations(sources) if serving.gives_sources(prepared.offered) else None
         async with contextlib.aclosing(client.stream_turn(prepared.endpoint, request)) as events:
             async for event in events:
                 await self.take_in(turn, event)
@@ -162,7 +167,8 @@ class Execution(Hearing):
     async def resume(self, step: RunStep) -> bool:
         """Goes on with calls that another worker was carrying out; whether another turn is to come."""
         self._kept = None
-        turn = self._turn = Turn.kept(step, offered(self.held.tools, even_if_off=True))
+        offering = await self.database.run(partial(serving.offering_of, self.held, even_if_off=True))
+        turn = self._turn = Turn.kept(step, offering.tools)
         again = await self.conclude_calls(turn, step, step.carry[DECIDED]["spent"])
         self._turn = None
         return again
@@ -227,7 +233,8 @@ class Execution(Hearing):
             await self.fail({"code": "server_error", "message": message})
             return False
         if any(call.output is None for call in turn.calls):
-            await self.whole(self.tell(holding.wait_for_outputs, step, turn.entries(), spent, turn.number))
+            approvals = turn.approvals()
+            await self.whole(self.tell(holding.wait_for_outputs, step, turn.entries(), spent, turn.number, approvals))
             return False
         await self.whole(self.tell(holding.complete_calls, step, turn.entries(), spent, turn.number))
         return True

@@ -51,6 +51,7 @@ class Hearing:
         self.log: RunLog
         self._citations: Citations | None = None  # None: nothing can be cited, so brackets are only brackets
         self._links = Links(())
+        self._files: dict[str, str] = {}  # ids of files that the run's calls have brought, by the names in links
 
     # --- What the model says ----------------------------------------------------------------------------------------
 
@@ -91,7 +92,7 @@ class Hearing:
         for piece in pieces:
             file_id = None
             if isinstance(piece, Link):
-                file_id = await self.database.run(file_of, self.held, piece)
+                file_id = self._files.get(piece.name) or await self.database.run(file_of, self.held, piece)
             text = piece.text if isinstance(piece, Link) else piece
             await self.show_text(turn, text if file_id is None else FileLink(text, file_id))
 
@@ -141,7 +142,7 @@ class Hearing:
             call.answer(flaws.told_to_the_model(call.name, call.arguments, flaw))
         else:
             return
-        if call.served is None:
+        if call.is_function:
             answered = {"index": index, "type": "function", "function": {"output": call.output}}
             self.log.tell("thread.run.step.delta", self.step_delta(turn, answered))
 

@@ -152,26 +152,34 @@ def close_message(
 
 
 def wait_for_outputs(
-    run: Run, position: int, step: RunStep, calls: list[dict[str, Any]], spent: dict[str, Any], turn: int
+    run: Run,
+    position: int,
+    step: RunStep,
+    calls: list[dict[str, Any]],
+    spent: dict[str, Any],
+    turn: int,
+    approvals: list[dict[str, Any]],
 ) -> Telling:
-    """Stores the calls and gives the run to the caller, who is to answer them."""
+    """Stores the calls and gives the run to the caller, who is to answer or, those of `approvals`, to allow them."""
     cost = _cost(run, step, spent)
     step.step_details = {"type": "tool_calls", "tool_calls": calls}
     step.spent = spent
-    action = {
-        "type": "submit_tool_outputs",
-        "submit_tool_outputs": {
-            "tool_calls": [
-                {
-                    "id": call["id"],
-                    "type": "function",
-                    "function": {"name": call["function"]["name"], "arguments": call["function"]["arguments"]},
-                }
-                for call in calls
-                if call["type"] == "function" and call["function"]["output"] is None
-            ]
-        },
-    }
+    asked = {approval["id"] for approval in approvals}
+    functions = [
+        {
+            "id": call["id"],
+            "type": "function",
+            "function": {"name": call["function"]["name"], "arguments": call["function"]["arguments"]},
+        }
+        for call in calls
+        if call["type"] == "function" and call["function"]["output"] is None and call["id"] not in asked
+    ]
+    # Clients that know of no approvals find what they look for, and nothing in it.
+    action: dict[str, Any] = {"type": "submit_tool_outputs", "submit_tool_outputs": {"tool_calls": functions}}
+    if approvals:
+        action["submit_tool_approval"] = {"tool_calls": approvals}
+        action["type"] = "submit_tool_outputs" if functions else "submit_tool_approval"
+        step.carry = {**step.carry, DECIDED: {"spent": spent, "flawed": ""}}
     with transaction.atomic():
         _end_hold(
             run,

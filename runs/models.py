@@ -50,6 +50,9 @@ class Run(TenantModel):
     assistant_stores = models.JSONField(default=list)
     thread_stores = models.JSONField(default=list)
     code_files = models.JSONField(default=list)  # likewise, for the code interpreter
+    model_params = models.JSONField(default=dict)  # the assistant's and the request's, sent to the model as they are
+    # The credentials that came with the request, as encrypted JSON; gone when the run has ended.
+    sealed = models.TextField(default="", blank=True, editable=False)
 
     required_action = models.JSONField(null=True)
     last_error = models.JSONField(null=True)

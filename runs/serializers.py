@@ -8,9 +8,9 @@ from rest_framework import serializers
 from assistant_site.wire import grammar
 from assistant_site.wire.fields import (
     Boolean,
-    ByType,
     Constant,
     Decimal,
+    FreeObject,
     Integer,
     ListOf,
     Metadata,
@@ -18,7 +18,6 @@ from assistant_site.wire.fields import (
     OneOf,
     OneUnlessSet,
     Plain,
-    PlainList,
     PlainObject,
     RequestField,
     RequestSerializer,
@@ -26,13 +25,8 @@ from assistant_site.wire.fields import (
     Union,
     UnixTime,
 )
-from assistant_site.wire.tools import (
-    NAME_PATTERN,
-    REASONING_EFFORTS,
-    NewToolResourcesSerializer,
-    ResponseFormat,
-    tools_field,
-)
+from assistant_site.wire.tool_types import Tools, choice_shape, tools_field
+from assistant_site.wire.tools import REASONING_EFFORTS, NewToolResourcesSerializer, ResponseFormat
 from threads.serializers import CreateMessageRequestSerializer, CreateThreadRequestSerializer
 from tools.file_search import without_content
 
@@ -52,35 +46,24 @@ class TruncationObjectSerializer(RequestSerializer):
         return checked
 
 
-class NamedToolSerializer(RequestSerializer):
-    type = Text(required=True)
-
-
-class NamedFunctionSerializer(RequestSerializer):
-    name = Text(most=64, least=1, pattern=NAME_PATTERN, required=True)
-
-
-class NamedToolChoiceFunctionSerializer(RequestSerializer):
-    type = Text(required=True)
-    function = NamedFunctionSerializer(required=True)
-
-
 class ToolChoice(Union):
     """`none`, `auto`, `required`, or one tool by name."""
 
-    shapes = (
-        OneOf("none", "auto", "required"),
-        ByType(
-            {
-                "function": NamedToolChoiceFunctionSerializer,
-                "file_search": NamedToolSerializer,
-                "code_interpreter": NamedToolSerializer,
-            }
-        ),
-    )
+    def __init__(self, **options: Any) -> None:
+        self.shapes = (OneOf("none", "auto", "required"), choice_shape())
+        super().__init__(**options)
 
     def shape_of(self, value: Any) -> RequestField:
         return self.shapes[0 if isinstance(value, str) else 1]
+
+
+class RunExtraBodySerializer(RequestSerializer):
+    """What Open Assistant API takes beside OpenAI's fields: parameters that go to the model as they are, and the
+    credentials with which this run's actions speak to their services, by the actions' ids.
+    """
+
+    model_params = FreeObject()
+    action_authentications = FreeObject()
 
 
 def automatic_truncation() -> dict[str, Any]:
@@ -104,6 +87,7 @@ class RunSettingsSerializer(RequestSerializer):
     tool_choice = ToolChoice(default="auto")
     parallel_tool_calls = Boolean(default=True)
     response_format = ResponseFormat()
+    extra_body = RunExtraBodySerializer()
 
 
 class CreateRunRequestSerializer(RunSettingsSerializer):
@@ -126,8 +110,14 @@ class ToolOutputSerializer(RequestSerializer):
     output = Text(default="")
 
 
+class ToolApprovalSerializer(RequestSerializer):
+    tool_call_id = Text(required=True)
+    approve = Boolean(required=True)
+
+
 class SubmitToolOutputsRunRequestSerializer(RequestSerializer):
     tool_outputs = ListOf(ToolOutputSerializer(required=True), required=True)
+    tool_approvals = ListOf(ToolApprovalSerializer(required=True), default=list)
     stream = Boolean(default=False)
 
 
@@ -147,7 +137,7 @@ class RunObjectSerializer(ObjectSerializer):
     last_error = PlainObject(allow_null=True)
     model = Plain()
     instructions = Plain(allow_null=True)
-    tools = PlainList()
+    tools = Tools()
     tool_resources = PlainObject()
     metadata = PlainObject()
     temperature = OneUnlessSet()

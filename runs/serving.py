@@ -4,18 +4,19 @@ import asyncio
 import contextlib
 import copy
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from django.utils import timezone
 
-from runs.models import Run, RunStep, StepStatus
-from runs.turn import Turn
+from runs import credentials
+from runs.models import Run
+from runs.turn import Call, Turn, storable
 from runs.windows import window_of
-from tools.citations import Place, Source
-from tools.registry import Offered
-from tools.tool import ToolContext
+from tools.registry import Offered, Offering, offering, refreshing
+from tools.tool import Briefed, ToolContext, ToolResult
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +27,7 @@ SMALL_MODELS = "gpt-3.5"
 
 ABANDON_SECONDS = 5.0
 END_SECONDS = 1.0  # for which a call that was stopped may keep its run from ending
+FAULT = "The call failed because of a fault of the server. Say so if it matters."
 
 NUMBERS_PER_CALL = 100  # what the turn's calls give to cite is numbered apart; no search returns so many results
 
@@ -51,6 +53,8 @@ class Serving:
         self._keep = keep
         self._keeping = asyncio.Lock()
         self._under_way: set[int] = set()
+        self._is_kept = any(call.begun is not None for call in turn.calls)
+        self._secrets = credentials.of(run)
         self._is_over = False
 
     async def serve(self) -> None:
@@ -78,14 +82,23 @@ class Serving:
         if not is_resumed:
             call.begun = await call.tool.begin(self._context(index))
             if call.begun is not None:
-                async with self._keeping:
-                    await self._keep()  # with what the calls before it came to: they are not run again either
-        context = self._context(index, is_resumed=is_resumed)
-        call.take(await call.tool.run(context, call.arguments, NUMBERS_PER_CALL * index))
+                await self._keep_all()  # with what the calls before it came to: they are not run again either
+        result = storable_result(await carried_out(call, self._context(index, is_resumed=is_resumed)))
+        if call.is_function:
+            self._grow(index, {"output": result.output})
+        call.take(result)
         self._under_way.remove(index)
+        if self._is_kept and self._under_way:  # else the step is about to be completed
+            await self._keep_all()
+
+    async def _keep_all(self) -> None:
+        self._is_kept = True
+        async with self._keeping:
+            await self._keep()
 
     def _context(self, index: int, *, is_resumed: bool = False) -> ToolContext:
-        return context_of(self.run, self.turn, index, grow=partial(self._grow, index), is_resumed=is_resumed)
+        grow = partial(self._grow, index)
+        return context_of(self.run, self.turn, index, self._secrets, grow=grow, is_resumed=is_resumed)
 
     def _grow(self, index: int, growth: dict[str, Any]) -> None:
         if not self._is_over:
@@ -97,6 +110,26 @@ class Serving:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(ABANDON_SECONDS):
                 await asyncio.gather(*(tool.abandon(context) for tool, context in tools if tool is not None))
+
+
+async def carried_out(call: Call, context: ToolContext) -> ToolResult:
+    """What the call comes to. A tool that takes too long, or breaks, ends its call and nothing else."""
+    assert call.tool is not None
+    try:
+        async with asyncio.timeout(call.tool.seconds) as limit:
+            return await call.tool.call(context, call.arguments)
+    except Exception as problem:
+        if isinstance(problem, TimeoutError) and limit.expired():
+            logger.warning("Call %s of '%s' took longer than its time.", context.call_id, call.name)
+            return ToolResult(f"'{call.name}' took longer than {call.tool.seconds:g} seconds, and was given up.")
+        logger.exception("Call %s of '%s' failed.", context.call_id, call.name)
+        return ToolResult(FAULT)
+
+
+def storable_result(result: ToolResult) -> ToolResult:
+    """Without what PostgreSQL or UTF-8 cannot hold: tools pass on texts of strangers."""
+    output = storable(result.output).encode("utf-8", "replace").decode()
+    return result if output == result.output else replace(result, output=output)
 
 
 async def ended(tasks: Sequence[asyncio.Future[None]]) -> None:
@@ -112,7 +145,13 @@ async def ended(tasks: Sequence[asyncio.Future[None]]) -> None:
 
 
 def context_of(
-    run: Run, turn: Turn, index: int, *, grow: Callable[[dict[str, Any]], None], is_resumed: bool
+    run: Run,
+    turn: Turn,
+    index: int,
+    secrets: dict[str, Any],
+    *,
+    grow: Callable[[dict[str, Any]], None],
+    is_resumed: bool,
 ) -> ToolContext:
     call = turn.calls[index]
     assert call.served is not None
@@ -123,11 +162,15 @@ def context_of(
         turn=turn.number,
         options=call.served.tool,
         thread_id=run.thread_id,
+        name=call.name,
+        of=call.served.of,
         call_id=f"{turn.calls_step.pk}:{index}",
+        number=NUMBERS_PER_CALL * index,
         told=copy.deepcopy(call.entry[call.entry["type"]]),
         begun=call.begun,
         is_resumed=is_resumed,
         grow=grow,
+        secrets=secrets,
         code_files=tuple(run.code_files),
         seconds_left=max(0.0, (run.expires_at - timezone.now()).total_seconds()),
         vector_stores=tuple(dict.fromkeys([*run.assistant_stores, *run.thread_stores])),
@@ -146,40 +189,25 @@ async def hindrance(offered: list[Offered]) -> str:
     return ""
 
 
-def gives_sources(offered: list[Offered]) -> bool:
+def gives_sources(offered: Iterable[Offered]) -> bool:
     """Whether the model may get something to cite."""
-    return _has(offered, "file_search")
+    return any(each.server_tool is not None and each.server_tool.gives_sources for each in offered)
 
 
-def runs_code(offered: list[Offered]) -> bool:
-    """Whether the model may write code, whose files and images its answer can show."""
-    return _has(offered, "code_interpreter")
+def links_to_code(offered: Iterable[Offered]) -> bool:
+    """Whether the answer may link to files that code has left."""
+    return any(each.server_tool is not None and each.server_tool.links_to_code for each in offered)
 
 
-def _has(offered: list[Offered], kind: str) -> bool:
-    return any(each.server_tool is not None and each.server_tool.type == kind for each in offered)
+def offering_of(run: Run, *, even_if_off: bool = False) -> Offering:
+    """What the run offers to the model. Reads the database."""
+    briefed = Briefed(run.tenant_id, run.thread_id, run.code_files)
+    return offering(run.tools, lambda server_tool, tool: server_tool.brief(tool, briefed), even_if_off=even_if_off)
 
 
-def images_of(run: Run) -> tuple[str, ...]:
-    """The images that the run's code has shown since its last message, by their files' ids, in their order."""
-    images: list[str] = []
-    finished = RunStep.objects.across_tenants().filter(run=run, status=StepStatus.COMPLETED, turn__lte=run.turns)
-    for kind, carry in finished.order_by("pk").values_list("type", "carry") if run.turns else ():
-        if kind == "message_creation":
-            images.clear()
-            continue
-        for index in sorted(carry.get("served", {}), key=int):
-            images += carry["served"][index].get("images", [])
-    return tuple(images)
-
-
-def sources_of(run: Run) -> dict[Place, Source]:
-    """What the run's finished turns have given to cite; they may have been another worker's."""
-    if not run.turns:
-        return {}
-    finished = RunStep.objects.across_tenants().filter(
-        run=run, type="tool_calls", status=StepStatus.COMPLETED, turn__lte=run.turns
-    )
-    kept = [call for carry in finished.values_list("carry", flat=True) for call in carry.get("served", {}).values()]
-    sources = [Source.from_json(stored) for call in kept for stored in call["sources"]]
-    return {source.place: source for source in sources}
+async def refresh(run: Run) -> None:
+    """Lets tools fetch what they must know before they are offered."""
+    waiting = [server_tool.refresh(run.tenant_id, tool) for server_tool, tool in refreshing(run.tools)]
+    for failure in await asyncio.gather(*waiting, return_exceptions=True):
+        if isinstance(failure, Exception):
+            logger.error("A tool of %s could not be refreshed.", run.pk, exc_info=failure)

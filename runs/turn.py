@@ -10,7 +10,7 @@ from runs.models import RunStep
 from threads.models import Message
 from tools.citations import Cited, Source
 from tools.registry import Offered
-from tools.tool import Entry, Listener, ServerTool, ToolResult
+from tools.tool import FUNCTION, Entry, Listener, ServerTool, StoredFile, ToolResult
 
 # In the carry of a step whose calls are decided and are being carried out: what its turn has cost, and whether it was
 # flawed. Such a step stays open when its worker dies, and another worker goes on with its calls.
@@ -37,8 +37,8 @@ class Call:
     served: Offered | None = None
     arguments: str = ""
     output: str | None = None
-    sources: tuple[Source, ...] = field(default=())
-    images: tuple[str, ...] = field(default=())
+    result: ToolResult = field(default=ToolResult(""))  # what it brought beside its output
+    is_approved: bool = False  # by the caller, where that is needed
     begun: dict[str, Any] | None = None  # what its tool's `begin` gave
     listener: Listener | None = None
 
@@ -46,8 +46,7 @@ class Call:
     def new(cls, id: str, name: str, offered: Offered | None) -> "Call":
         """A call that has just begun; `offered` is the tool of this name, if there is one."""
         if offered is not None and offered.server_tool is not None:
-            entry = {"id": id, "type": offered.server_tool.type, **offered.opening()}
-            return cls(name, entry, offered, listener=offered.server_tool.listener())
+            return cls(name, offered.entry(id), offered, listener=offered.server_tool.listener())
         return cls(name, {"id": id, "type": "function", "function": {"name": name, "arguments": "", "output": None}})
 
     @classmethod
@@ -56,10 +55,11 @@ class Call:
         if not kept:
             function = entry["function"]
             return cls(function["name"], entry, None, function["arguments"], function["output"])
-        sources = tuple(Source.from_json(stored) for stored in kept["sources"])
-        images = tuple(kept.get("images", ()))
-        begun = kept.get("begun")
-        return cls(kept["name"], entry, offered, kept["arguments"], kept["output"], sources, images, begun)
+        call = cls(kept["name"], entry, offered, kept["arguments"], kept["output"], result_from(kept))
+        call.begun, call.is_approved = kept.get("begun"), kept.get("approved", False)
+        if offered is None and call.output is None:
+            call.answer(f"The tool '{call.name}' is not available any more. This call may have been carried out.")
+        return call
 
     @property
     def tool(self) -> ServerTool | None:
@@ -69,7 +69,17 @@ class Call:
     @property
     def waits(self) -> bool:
         """Whether it is still the server's to carry out."""
-        return self.tool is not None and self.output is None
+        return self.tool is not None and self.output is None and not self.needs_approval
+
+    @property
+    def needs_approval(self) -> bool:
+        """Whether its caller must approve it before anything is done."""
+        return self.served is not None and self.served.needs_approval and not self.is_approved and self.output is None
+
+    @property
+    def is_function(self) -> bool:
+        """Whether it looks like a call of a function in the step, with its arguments and its output."""
+        return bool(self.entry["type"] == FUNCTION)
 
     def add_arguments(self, text: str) -> dict[str, Any]:
         """More of the arguments; returns what of it readers are told, as growth of the details."""
@@ -88,15 +98,16 @@ class Call:
     def answer(self, output: str) -> None:
         """The output that the model gets."""
         self.output = output
-        if self.served is None:
-            self.entry["function"]["output"] = output
+        if self.is_function:
+            self.entry[FUNCTION]["output"] = output
 
     def take(self, result: ToolResult) -> None:
         """What the server's tool came to."""
         assert self.served is not None
         self.answer(result.output)
-        self.entry[self.entry["type"]] = result.details
-        self.sources, self.images = result.sources, result.images
+        if result.details is not None:
+            self.entry[self.entry["type"]] = result.details
+        self.result = result
 
     def as_kept(self) -> dict[str, Any]:
         """What of a server's tool only the model sees, for the step's row; and how another worker goes on with it."""
@@ -105,13 +116,27 @@ class Call:
             "name": self.name,
             "arguments": self.tool.shown_again(self.arguments),
             "output": self.output,
-            "sources": [source.as_json() for source in self.sources],
+            "sources": [source.as_json() for source in self.result.sources],
         }
-        if self.images:
-            kept["images"] = list(self.images)
+        if self.result.images:
+            kept["images"] = list(self.result.images)
+        if self.result.files:
+            kept["files"] = {file.name: file.file_id for file in self.result.files}
         if self.output is None and self.begun is not None:
             kept["begun"] = self.begun
+        if self.is_approved:
+            kept["approved"] = True
         return kept
+
+
+def result_from(kept: dict[str, Any]) -> ToolResult:
+    """What a call has brought beside its output, of what `Call.as_kept` gave."""
+    return ToolResult(
+        "",
+        sources=tuple(Source.from_json(stored) for stored in kept["sources"]),
+        images=tuple(kept.get("images", ())),
+        files=tuple(StoredFile(name, file_id) for name, file_id in kept.get("files", {}).items()),
+    )
 
 
 class Turn:
@@ -149,6 +174,14 @@ class Turn:
         """The calls as they stand in the step."""
         return [call.entry for call in self.calls]
 
+    def approvals(self) -> list[dict[str, Any]]:
+        """The calls that wait for their caller's approval, as `required_action` has them."""
+        return [
+            call.served.asked(call.entry["id"], call.arguments)
+            for call in self.calls
+            if call.served is not None and call.needs_approval
+        ]
+
     def index_of(self, part: str) -> int:
         """The place of the message's text or refusal, behind its images; given at its first piece, for good."""
         if part not in self.parts:
@@ -166,7 +199,7 @@ class Turn:
             told["annotations"] = []
         if not isinstance(piece, str):
             start = len(self.text)
-            kind = "file_citation" if isinstance(piece, Cited) else "file_path"
+            kind = piece.source.kind if isinstance(piece, Cited) else "file_path"
             annotation = {
                 "type": kind,
                 "text": text,

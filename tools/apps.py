@@ -6,9 +6,16 @@ class ToolsConfig(AppConfig):
     name = "tools"
 
     def ready(self) -> None:
+        from assistant_site.wire.tool_types import register
         from files import blobs
         from tools.code_interpreter import closing
         from tools.models import CodeFile, CodeSpace
+        from tools.registry import server_tools
+        from tools.served import ServedTool
+
+        for type, tool in server_tools().items():
+            if isinstance(tool, ServedTool):
+                register(type, tool.shape, tool.judge)
 
         post_delete.connect(blobs.owner_deleted, sender=CodeFile, dispatch_uid="blob of CodeFile")
         post_delete.connect(closing.space_deleted, sender=CodeSpace, dispatch_uid="session of CodeSpace")

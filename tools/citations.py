@@ -23,7 +23,10 @@ Place = tuple[int, int]  # a marker's two numbers
 
 @dataclass(frozen=True)
 class Source:
-    """A passage that the model may cite. `page` and `line` are those where it begins, if its file has them."""
+    """A passage that the model may cite: of a file, or of a web page, whose title is its `filename`.
+
+    `page` and `line` are those where it begins, if its file has them.
+    """
 
     turn: int
     number: int
@@ -32,6 +35,16 @@ class Source:
     quote: str
     page: int | None = None
     line: int | None = None
+    url: str = ""
+
+    @classmethod
+    def of_page(cls, turn: int, number: int, *, url: str, title: str) -> "Source":
+        return cls(turn, number, "", title, "", url=url)
+
+    @property
+    def kind(self) -> str:
+        """The type of the annotation."""
+        return "url_citation" if self.url else "file_citation"
 
     @property
     def place(self) -> Place:
@@ -51,7 +64,9 @@ class Source:
         return cls(**stored)
 
     def citation(self) -> dict[str, Any]:
-        """The annotation's `file_citation`: OpenAI's fields, and where the passage stands."""
+        """The annotation's details, under its type's name: OpenAI's fields, and where a file's passage stands."""
+        if self.url:
+            return {"url": self.url, "title": self.filename}
         told: dict[str, Any] = {"file_id": self.file_id, "quote": self.quote[:QUOTE_CHARACTERS]}
         told |= {name: value for name in ("page", "line") if (value := getattr(self, name)) is not None}
         return told
@@ -110,6 +125,6 @@ class Citations:
 def without_citations(text: str, annotations: list[dict[str, Any]]) -> str:
     """A stored text without its markers: those of an earlier run mean nothing to the model, or something else."""
     for annotation in sorted(annotations, key=lambda known: int(known["start_index"]), reverse=True):
-        if annotation["type"] == "file_citation":
+        if annotation["type"] in ("file_citation", "url_citation"):
             text = text[: annotation["start_index"]] + text[annotation["end_index"] :]
     return text

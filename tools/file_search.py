@@ -2,14 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
 from typing import Any
 
-from assistant_site.llm.arguments import as_object, flaw_in
+from assistant_site.llm.arguments import as_object
 from assistant_site.llm.tokens import estimate_text
 from tenants.models import Tenant
 from tools.citations import Source
-from tools.tool import Chat, ToolContext, ToolResult
+from tools.served import Plain
+from tools.tool import Offer, ToolContext, ToolResult
 from vector_stores import actions, embedding_jobs, searching
 from vector_stores.models import VectorStore
 from vector_stores.querying import search_threads
@@ -42,46 +42,21 @@ PARAMETERS = {
 }
 
 
-class FileSearch:
-    type = "file_search"
-    in_order = False
+class FileSearch(Plain):
+    type = step_type = "file_search"
+    gives_sources = True
 
-    def is_offered(self) -> bool:
-        return True
+    def offers(self, tool: dict[str, Any], briefing: Any) -> list[Offer]:
+        return [Offer(self.type, DESCRIPTION, PARAMETERS)]
 
-    def brief(self, tenant_id: str, thread_id: str, file_ids: Sequence[str]) -> str:
-        return ""
-
-    async def hindrance(self) -> str:
-        return ""
-
-    def listener(self) -> None:
-        return None
-
-    def shown_again(self, arguments: str) -> str:
-        return arguments
-
-    def flaw(self, arguments: str) -> str:
-        return flaw_in(arguments or "{}") or ""
-
-    async def begin(self, context: ToolContext) -> None:
-        return None
-
-    async def abandon(self, context: ToolContext) -> None:
-        return
-
-    def offer(self, tool: dict[str, Any], name: str, briefing: str) -> Chat:
-        function = {"name": name, "description": DESCRIPTION, "parameters": PARAMETERS}
-        return {"type": "function", "function": function}
-
-    def opening(self, tool: dict[str, Any]) -> dict[str, Any]:
+    def opening(self, tool: dict[str, Any], name: str) -> dict[str, Any]:
         return {"ranking_options": tool["file_search"]["ranking_options"], "results": []}
 
     def opened(self, details: dict[str, Any]) -> dict[str, Any]:
         return {**details, "results": []}
 
-    async def run(self, context: ToolContext, arguments: str, number: int) -> ToolResult:
-        opening = self.opening(context.options)
+    async def call(self, context: ToolContext, arguments: str) -> ToolResult:
+        opening = self.opening(context.options, context.name)
         queries = queries_in(as_object(arguments))
         if not queries:
             return ToolResult("Nothing was searched: give at least one query in `queries`.", opening)
@@ -91,7 +66,7 @@ class FileSearch:
         except Exception:
             logger.exception("A file search of tenant %s failed.", context.tenant_id)
             return ToolResult("The search failed because of a fault of the server. Say so if it matters.", opening)
-        shown, sources = within_budget(hits, context, number)
+        shown, sources = within_budget(hits, context)
         details = {**opening, "results": [result_of(hit) for hit in hits[: len(sources)]]}
         return ToolResult(told_to_the_model(shown, ready=ready, searched=bool(context.vector_stores)), details, sources)
 
@@ -139,13 +114,14 @@ def weights_of(ranking: dict[str, Any]) -> Weights | None:
     return Weights(hybrid["embedding_weight"], hybrid["text_weight"]) if hybrid else None
 
 
-def within_budget(hits: list[Hit], context: ToolContext, number: int) -> tuple[list[str], tuple[Source, ...]]:
+def within_budget(hits: list[Hit], context: ToolContext) -> tuple[list[str], tuple[Source, ...]]:
     """As many of the passages as the budget allows, each as it is shown under its marker; the first one always."""
     shown: list[str] = []
     sources: list[Source] = []
     left = context.result_tokens
     for hit in hits:
-        source = Source(context.turn, number + len(sources), hit.file_id, hit.filename, hit.text, hit.page, hit.line)
+        number = context.number + len(sources)
+        source = Source(context.turn, number, hit.file_id, hit.filename, hit.text, hit.page, hit.line)
         block = f"{source.marker}{place_of(hit)}\n{hit.text.strip()}"
         left -= estimate_text(block)
         if left < 0 and shown:

@@ -1,6 +1,7 @@
 """What a tool is: how the model is told of it, how its calls look in a run step, and what carrying one out gives.
 
 A tool knows nothing of runs. It gets a `ToolContext`, and its failure is a text for the model: the run goes on.
+Most tools are a `tools.served.ServedTool`; this is what the engine asks of any.
 """
 
 from collections.abc import Callable, Sequence
@@ -9,8 +10,29 @@ from typing import Any, Protocol
 
 from tools.citations import Source
 
-Chat = dict[str, Any]
 Entry = dict[str, Any]  # a call as it stands in a step: id, type, and under the type's name its details
+
+FUNCTION = "function"  # the type of such an entry that every client knows
+
+
+@dataclass(frozen=True)
+class Briefed:
+    """What a tool may know of a run before the model is told of the tool."""
+
+    tenant_id: str
+    thread_id: str
+    code_files: Sequence[str] = ()  # the assistant's and the thread's files for code, by their ids
+
+
+@dataclass(frozen=True)
+class Offer:
+    """A function as the model is told of it. The registry makes its name unique among the run's functions, and fit."""
+
+    name: str
+    description: str
+    parameters: dict[str, Any]
+    of: str = ""  # the tool's own word for it, such as the name by which another server knows it
+    needs_approval: bool = False  # its calls wait in `requires_action` until the caller has approved them
 
 
 @dataclass(frozen=True)
@@ -21,14 +43,19 @@ class ToolContext:
     turn: int
     options: dict[str, Any]  # the tool as the run has it, such as its `file_search` with `max_num_results`
     thread_id: str = ""
-    call_id: str = ""  # unique among all calls of all runs, and the same if another worker goes on with it
+    name: str = ""  # under which the model called it
+    of: str = ""  # see `Offer`
+    # Unique among all calls of all runs, and the same if another worker goes on with it: an idempotency key.
+    call_id: str = ""
+    number: int = 0  # what the call gives to cite is numbered from it on
     # The call's details as far as they were told, if another worker told them; else as `opening` has them.
     told: dict[str, Any] = field(default_factory=dict)
     begun: dict[str, Any] | None = None  # what `begin` gave, perhaps in another worker
     is_resumed: bool = False
     # Tells the readers of a growth of the call's details: lists of entries with their `index`, texts that are added.
     grow: Callable[[dict[str, Any]], None] = lambda growth: None
-    code_files: tuple[str, ...] = ()  # the assistant's and the thread's files for code, by their ids
+    secrets: dict[str, Any] = field(default_factory=dict, repr=False)  # credentials that came with the run
+    code_files: tuple[str, ...] = ()  # see `Briefed`
     seconds_left: float = 600.0  # until the run expires
     vector_stores: tuple[str, ...] = ()
     # Stores whose files may just be on their way, and are waited for before the first search.
@@ -38,35 +65,61 @@ class ToolContext:
 
 
 @dataclass(frozen=True)
+class StoredFile:
+    """A file that a call has brought. The answer may link to it as to a file of code: `sandbox:/mnt/data/<name>`."""
+
+    name: str
+    file_id: str
+
+
+@dataclass(frozen=True)
 class ToolResult:
-    """What a call came to: a text for the model, its details in the step, and what the model may cite."""
+    """What a call came to: a text for the model, and what it may cite, show and link to.
+
+    `details` are those of the step, for tools whose calls have a shape of their own there.
+    """
 
     output: str
-    details: dict[str, Any]
-    sources: tuple[Source, ...] = field(default=())
+    details: dict[str, Any] | None = None
+    sources: tuple[Source, ...] = ()
     images: tuple[str, ...] = ()  # ids of files that the run's next message shows
+    files: tuple[StoredFile, ...] = ()
 
 
 class ServerTool(Protocol):
-    """A tool that this server carries out; `type` is its name in `tools` and in steps."""
+    """A tool that this server carries out; `type` is its name in `tools`."""
 
     type: str
-    # Whether the calls of one turn are carried out one after another, in their order; else all at once.
-    in_order: bool
+    step_type: str  # of its calls in steps: a type of its own, or FUNCTION
+    is_single: bool  # offered once, however often it stands among a run's tools
+    refreshes: bool  # `refresh` is to be awaited before `brief`
+    in_order: bool  # the calls of one turn are carried out one after another; else all at once
+    gives_sources: bool  # what it brings may be cited
+    links_to_code: bool  # the model's answer may link to files of the thread's code
+
+    @property
+    def seconds(self) -> float | None:
+        """How long a call may take; None: it ends by itself."""
+        ...
 
     def is_offered(self) -> bool:
         """Whether runs get this tool at all; the operator may have switched it off."""
         ...
 
-    def offer(self, tool: dict[str, Any], name: str, briefing: str) -> Chat:
-        """The tool in the words of chat completions, as the model is told of it, under this name.
-
-        `briefing` is what `brief` has given for this run.
-        """
+    async def refresh(self, tenant_id: str, tool: dict[str, Any]) -> None:
+        """Fetches what `brief` needs and the database lacks. Raises nothing of its own."""
         ...
 
-    def brief(self, tenant_id: str, thread_id: str, file_ids: Sequence[str]) -> str:
-        """What the tool's description tells of this run, such as its files. Reads the database."""
+    def brief(self, tool: dict[str, Any], run: Briefed) -> Any:
+        """What the model must be told of the tool in this run. Reads the database."""
+        ...
+
+    def offers(self, tool: dict[str, Any], briefing: Any) -> list[Offer]:
+        """The functions by which the model calls it; `briefing` is what `brief` has given."""
+        ...
+
+    def note(self, tool: dict[str, Any], briefing: Any) -> str:
+        """A sentence for the model about what it cannot be offered now; mostly empty."""
         ...
 
     async def hindrance(self) -> str:
@@ -77,7 +130,7 @@ class ServerTool(Protocol):
         """For a call whose arguments are told while the model writes them; None: they are not told."""
         ...
 
-    def opening(self, tool: dict[str, Any]) -> dict[str, Any]:
+    def opening(self, tool: dict[str, Any], name: str) -> dict[str, Any]:
         """A call's details in the step when it has just begun."""
         ...
 
@@ -100,11 +153,8 @@ class ServerTool(Protocol):
         """
         ...
 
-    async def run(self, context: ToolContext, arguments: str, number: int) -> ToolResult:
-        """Carries a call out; what it gives to cite is numbered from `number` on.
-
-        Raises nothing of its own: what goes wrong is told to the model.
-        """
+    async def call(self, context: ToolContext, arguments: str) -> ToolResult:
+        """Carries a call out. What goes wrong is told to the model."""
         ...
 
     async def abandon(self, context: ToolContext) -> None:

@@ -28,8 +28,21 @@ REASONING_EFFORTS = ("none", "minimal", "low", "medium", "high", "xhigh", "max")
 # --- Tools -----------------------------------------------------------------------------------------------------------
 
 
-class AssistantToolsCodeSerializer(RequestSerializer):
+class BareToolSerializer(RequestSerializer):
+    """A tool without options of its own."""
+
     type = Text(required=True)
+
+
+class AssistantToolsCodeSerializer(BareToolSerializer):
+    pass
+
+
+class RetrievalSerializer(BareToolSerializer):
+    """The name of `file_search` in the first version of the API, which Open Assistant API takes too."""
+
+    def check_whole(self, checked: dict[str, Any]) -> dict[str, Any]:
+        return dict(AssistantToolsFileSearchSerializer().run_validation({"type": "file_search"}))
 
 
 class HybridSearchSerializer(RequestSerializer):
@@ -139,21 +152,6 @@ def check_function_schema(name: str, schema: dict[str, Any], *, strict: bool) ->
             if isinstance(inner, list):
                 waiting += [((*context, word, str(at)), value) for at, value in enumerate(inner)]
         waiting.append(((*context, "items"), part.get("items")))
-
-
-def tools_field(**options: Any) -> ListOf:
-    return ListOf(
-        ByType(
-            {
-                "code_interpreter": AssistantToolsCodeSerializer,
-                "file_search": AssistantToolsFileSearchSerializer,
-                "function": AssistantToolsFunctionSerializer,
-            },
-            required=True,
-        ),
-        most=128,
-        **options,
-    )
 
 
 # --- Tool resources --------------------------------------------------------------------------------------------------

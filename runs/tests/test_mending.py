@@ -82,7 +82,7 @@ def waiting(alice: LocalCaller, *, tell: bool = True) -> tuple[str, Run]:
     call = {"id": step.pk, "object": "thread.run.step.delta", "delta": {"step_details": details}}
     position = run.event_position + len(telling) + 1
     spent: dict[str, Any] = {}
-    telling = holding.wait_for_outputs(run, position, step, [json.loads(json.dumps(CALL))], spent, 1)
+    telling = holding.wait_for_outputs(run, position, step, [json.loads(json.dumps(CALL))], spent, 1, [])
     if tell:
         events.append(run.pk, position - 1, [("thread.run.step.delta", call), *telling])
     return thread, run

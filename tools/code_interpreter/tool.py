@@ -35,7 +35,8 @@ from tools.code_interpreter.limits import limits_of, output_bytes_of
 from tools.code_interpreter.opening import Ready, ready_session
 from tools.code_interpreter.outputs import BYTES_PER_TOKEN, Outputs, for_the_model
 from tools.code_interpreter.passing import ended
-from tools.tool import Chat, ToolContext, ToolResult
+from tools.served import Plain
+from tools.tool import Briefed, Offer, ToolContext, ToolResult
 
 logger = logging.getLogger(__name__)
 
@@ -65,26 +66,26 @@ FAULT = "The code could not be run because of a fault of the server."
 THREAD_GONE = "The code was not run: its thread was deleted."
 
 
-class CodeInterpreter:
-    type = "code_interpreter"
+class CodeInterpreter(Plain):
+    type = step_type = "code_interpreter"
     in_order = True
+    links_to_code = True
 
     def is_offered(self) -> bool:
         """Whether models are told of it at all; the operator may have switched it off."""
         return not access.is_off()
 
-    def offer(self, tool: dict[str, Any], name: str, briefing: str) -> Chat:
+    def offers(self, tool: dict[str, Any], briefing: Any) -> list[Offer]:
         description = f"{DESCRIPTION}\n{briefing}" if briefing else DESCRIPTION
-        function = {"name": name, "description": description, "parameters": PARAMETERS}
-        return {"type": "function", "function": function}
+        return [Offer(self.type, description, PARAMETERS)]
 
-    def brief(self, tenant_id: str, thread_id: str, file_ids: Sequence[str]) -> str:
-        seconds = limits_of(Tenant.objects.get(pk=tenant_id)).seconds
+    def brief(self, tool: dict[str, Any], run: Briefed) -> str:
+        seconds = limits_of(Tenant.objects.get(pk=run.tenant_id)).seconds
         try:
-            _, inputs = spaces.settled(tenant_id, thread_id, file_ids)
+            _, inputs = spaces.settled(run.tenant_id, run.thread_id, run.code_files)
         except spaces.ThreadGone:
             return ""
-        files = spaces.briefing(inputs, spaces.kept_of(tenant_id, thread_id))
+        files = spaces.briefing(inputs, spaces.kept_of(run.tenant_id, run.thread_id))
         return f"A call may take {seconds:g} seconds. {files}".strip()
 
     async def hindrance(self) -> str:
@@ -94,7 +95,7 @@ class CodeInterpreter:
     def listener(self) -> arguments.Listener:
         return arguments.Listener()
 
-    def opening(self, tool: dict[str, Any]) -> dict[str, Any]:
+    def opening(self, tool: dict[str, Any], name: str) -> dict[str, Any]:
         return {"input": "", "outputs": []}
 
     def opened(self, details: dict[str, Any]) -> dict[str, Any]:
@@ -112,7 +113,7 @@ class CodeInterpreter:
     async def begin(self, context: ToolContext) -> dict[str, Any]:
         return (await self._ready(context)).as_json()
 
-    async def run(self, context: ToolContext, arguments: str, number: int) -> ToolResult:
+    async def call(self, context: ToolContext, arguments: str) -> ToolResult:
         return await Execution(self, context, arguments).result()
 
     async def abandon(self, context: ToolContext) -> None:

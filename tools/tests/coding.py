@@ -27,6 +27,7 @@ from tools.tool import ToolContext, ToolResult
 
 T = TypeVar("T")
 TOOL = CodeInterpreter()
+CODE = {"type": "code_interpreter"}
 EMPTY = {"input": "", "outputs": []}
 
 
@@ -41,8 +42,13 @@ class Called:
     call_id: str
 
     @property
+    def details(self) -> dict[str, Any]:
+        assert self.result.details is not None
+        return self.result.details
+
+    @property
     def logs(self) -> str:
-        return "".join(entry.get("logs", "") for entry in self.result.details["outputs"])
+        return "".join(entry.get("logs", "") for entry in self.details["outputs"])
 
 
 @dataclass
@@ -91,7 +97,7 @@ class Coder:
         async def carry_out() -> tuple[dict[str, Any] | None, ToolResult]:
             begun = resumed.begun if resumed else await TOOL.begin(made) if begin else None
             ready = ToolContext(**{**vars(made), "begun": begun})
-            return begun, await TOOL.run(ready, json.dumps({"code": code}), 1)
+            return begun, await TOOL.call(ready, json.dumps({"code": code}))
 
         begun, result = self.awaited(carry_out())
         folded: dict[Any, Any] = json.loads(json.dumps(start))

@@ -14,7 +14,8 @@ from sandbox.protocol import FileRefused
 from tools.code_interpreter import kept
 from tools.code_interpreter.spaces import unique_name
 from tools.models import CodeSpace
-from tools.tests.coding import TOOL, Coder, file_for, is_stored, names_of, rows_of
+from tools.tests.coding import CODE, TOOL, Coder, file_for, is_stored, names_of, rows_of
+from tools.tool import Briefed
 
 # --- What code is given ----------------------------------------------------------------------------------------------
 
@@ -36,8 +37,8 @@ def test_files_are_put_under_their_names_once(cora: Coder) -> None:
 
 def test_names_are_the_same_whichever_files_come_first(cora: Coder) -> None:
     first, second = cora.upload("a", b"1"), cora.upload("a", b"2")
-    assert f"- a ← {first}" in TOOL.brief(cora.tenant.id, cora.thread.id, [first, second])
-    assert f"- a-2 ← {second}" in TOOL.brief(cora.tenant.id, cora.thread.id, [second])
+    assert f"- a ← {first}" in TOOL.brief(CODE, Briefed(cora.tenant.id, cora.thread.id, [first, second]))
+    assert f"- a-2 ← {second}" in TOOL.brief(CODE, Briefed(cora.tenant.id, cora.thread.id, [second]))
     cora.files = [second]
     cora.run("1")
     assert cora.session.files == {"a-2": b"2"}

@@ -24,8 +24,8 @@ from sandbox.protocol import (
 )
 from tools.code_interpreter import opening, outputs
 from tools.code_interpreter.outputs import Outputs, cut
-from tools.tests.coding import EMPTY, TOOL, Called, Coder
-from tools.tool import ToolContext
+from tools.tests.coding import CODE, EMPTY, TOOL, Called, Coder
+from tools.tool import Briefed, ToolContext
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
 
@@ -37,11 +37,11 @@ def shown(*events: Event) -> str:
 
 def test_variables_survive_and_outputs_are_told_as_they_are_stored(cora: Coder) -> None:
     first = cora.run("x = 40")
-    assert first.result.details == {"input": "x = 40", "outputs": []}
+    assert first.details == {"input": "x = 40", "outputs": []}
     assert first.result.output == outputs.NO_OUTPUT
     second = cora.run("print(x + 2); print('é🐈')")
-    assert second.result.details == {"input": "print(x + 2); print('é🐈')", "outputs": [logs("42\né🐈\n")]}
-    assert second.told == second.result.details
+    assert second.details == {"input": "print(x + 2); print('é🐈')", "outputs": [logs("42\né🐈\n")]}
+    assert second.told == second.details
     assert second.result.output == "42\né🐈"
     assert second.growths == [
         {"input": "print(x + 2); print('é🐈')"},
@@ -58,10 +58,10 @@ def test_texts_of_one_stretch_are_one_entry_and_images_are_files(cora: Coder) ->
     call = cora.run(
         shown(Stdout("a"), Stderr("b"), Image("image/png", PNG), Result("7"), Image("image/jpeg", b"\xff\xd8\xff"))
     )
-    kinds = [entry["type"] for entry in call.result.details["outputs"]]
+    kinds = [entry["type"] for entry in call.details["outputs"]]
     assert kinds == ["logs", "image", "logs", "image"]
     assert call.logs == "ab7"
-    assert call.told == call.result.details
+    assert call.told == call.details
     files = [File.objects.of(cora.tenant).get(pk=id) for id in call.result.images]
     assert [(file.filename, file.purpose) for file in files] == [
         ("image-1.png", "assistants_output"),
@@ -152,13 +152,13 @@ def test_another_worker_tells_only_what_was_not_told(cora: Coder, after: int, mo
     cora.lose_session()  # so that the logs begin with a note
     first = cora.run(shown(*EVENTS))
     told = folded(first, after)
-    second = cora.run(first.result.details["input"], resumed=first, told=told)
+    second = cora.run(first.details["input"], resumed=first, told=told)
     assert cora.sandbox.runs == 2
-    assert second.told == second.result.details
+    assert second.told == second.details
     images = [entry["image"]["file_id"] for entry in told["outputs"] if entry["type"] == "image"]
     assert list(second.result.images)[: len(images)] == images
     assert second.logs == first.logs
-    assert [each["type"] for each in second.result.details["outputs"]] == ["logs", "image", "logs", "image", "logs"]
+    assert [each["type"] for each in second.details["outputs"]] == ["logs", "image", "logs", "image", "logs"]
     new = File.objects.of(cora.tenant).filter(filename__startswith="image-").count()
     assert new == 2 + 2 - len(images)
 
@@ -219,11 +219,11 @@ def test_what_was_told_in_the_middle_of_a_text_is_not_told_again(monkeypatch: py
 def test_code_whose_session_is_gone_is_not_run_again_by_another_worker(cora: Coder) -> None:
     first = cora.run("print('one')")
     cora.lose_session()
-    second = cora.run("print('one')", resumed=first, told=first.result.details)
+    second = cora.run("print('one')", resumed=first, told=first.details)
     assert cora.sandbox.runs == 1
     assert second.logs.startswith("one\n[The connection to the sandbox was lost")
     assert "may have run in part" in second.result.output
-    assert second.told == second.result.details
+    assert second.told == second.details
 
 
 def test_a_lost_connection_is_told_and_the_code_is_not_run_again(cora: Coder) -> None:
@@ -258,7 +258,7 @@ def test_no_session_is_a_text_for_the_model(cora: Coder, problem: Any) -> None:
     call = cora.run("print(1)")
     assert call.result.output == str(problem)
     assert call.logs == f"{problem}\n"
-    assert call.told == call.result.details
+    assert call.told == call.details
     assert cora.sandbox.runs == 0
     assert cora.run("print(1)").logs == "1\n"
 
@@ -294,7 +294,7 @@ def test_a_thread_that_was_deleted_meanwhile(cora: Coder) -> None:
 
 def test_arguments_without_code_run_nothing(cora: Coder) -> None:
     context = ToolContext(tenant_id=cora.tenant.id, turn=1, options={}, thread_id=cora.thread.id, told=EMPTY)
-    result = cora.awaited(TOOL.run(context, "{}", 1))
+    result = cora.awaited(TOOL.call(context, "{}"))
     assert "no text under `code`" in result.output
     assert result.details == EMPTY
     assert cora.sandbox.runs == 0
@@ -342,19 +342,19 @@ def test_the_model_is_told_of_limits_and_files(cora: Coder) -> None:
     cora.tenant.code_seconds = 7
     cora.tenant.save()
     cora.run("files['own.txt'] = b'1'")
-    briefing = TOOL.brief(cora.tenant.id, cora.thread.id, cora.files)
+    briefing = TOOL.brief(CODE, Briefed(cora.tenant.id, cora.thread.id, cora.files))
     assert briefing == (
         f"A call may take 7 seconds. Files in /mnt/data:\n- über data.csv ← {file} (1.2 kB)\n- own.txt (1 byte)"
     )
-    offered = TOOL.offer({"type": "code_interpreter"}, "python", briefing)["function"]
-    assert offered["name"] == "python"
-    assert offered["description"].endswith(briefing)
-    assert offered["parameters"]["required"] == ["code"]
+    [offer] = TOOL.offers(CODE, briefing)
+    assert offer.name == "code_interpreter"
+    assert offer.description.endswith(briefing)
+    assert offer.parameters["required"] == ["code"]
 
 
 def test_a_briefing_is_bounded(cora: Coder) -> None:
     cora.run("files.update({f'{n:03}.txt': b'1' for n in range(60)})")
-    lines = TOOL.brief(cora.tenant.id, cora.thread.id, []).splitlines()
+    lines = TOOL.brief(CODE, Briefed(cora.tenant.id, cora.thread.id, [])).splitlines()
     assert (len(lines), lines[-1]) == (52, "- and 10 more")
 
 

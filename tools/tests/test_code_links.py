@@ -13,7 +13,8 @@ from files.models import File, UnclaimedBlob
 from threads.models import Thread
 from tools.code_interpreter import access, kept
 from tools.models import CodeFile, CodeSpace
-from tools.tests.coding import TOOL, Coder, file_for, is_stored, names_of, rows_of
+from tools.tests.coding import CODE, TOOL, Coder, file_for, is_stored, names_of, rows_of
+from tools.tool import Briefed
 
 # --- Links -----------------------------------------------------------------------------------------------------------
 
@@ -105,7 +106,7 @@ def test_deleting_leaves_neither_rows_nor_blobs_nor_a_session(cora: Coder, what:
 
 
 def test_a_thread_without_code_closes_no_session(cora: Coder) -> None:
-    TOOL.brief(cora.tenant.id, cora.thread.id, [])
+    TOOL.brief(CODE, Briefed(cora.tenant.id, cora.thread.id, []))
     cora.delete(cora.thread)
     assert cora.sandbox.closed == []
 

@@ -100,10 +100,10 @@ def cora(committed: None, daemon: Daemon) -> Iterator[Coder]:
 
 
 def test_a_session_keeps_variables_and_shows_values_figures_and_errors(cora: Coder) -> None:
-    assert cora.run("import pandas as pd\nx = 40").result.details["outputs"] == []
+    assert cora.run("import pandas as pd\nx = 40").details["outputs"] == []
     call = cora.run("print('é🐈')\nx + 2")
     assert call.logs == "é🐈\n42\n"
-    assert call.told == call.result.details
+    assert call.told == call.details
     call = cora.run("import matplotlib.pyplot as plt\nplt.plot([1, 3, 2])\nplt.show()\nprint('done')")
     [image] = call.result.images
     assert cora.content(image).startswith(b"\x89PNG")
@@ -188,7 +188,7 @@ def test_endless_code_is_interrupted_when_its_run_is_abandoned(cora: Coder) -> N
     async def abandoned() -> Called | None:
         context = context_of(cora, "call-1")
         begun = await TOOL.begin(context)
-        running = asyncio.create_task(TOOL.run(context_of(cora, "call-1", begun=begun), "while True: pass", 1))
+        running = asyncio.create_task(TOOL.call(context_of(cora, "call-1", begun=begun), "while True: pass"))
         await asyncio.sleep(1)
         assert not running.done()
         running.cancel()
@@ -222,7 +222,7 @@ def test_another_worker_follows_code_that_still_runs(cora: Coder) -> None:
     async def first() -> tuple[dict[str, Any], list[dict[str, Any]]]:
         growths: list[dict[str, Any]] = []
         begun = await TOOL.begin(context_of(cora, "call-1"))
-        running = asyncio.create_task(TOOL.run(context_of(cora, "call-1", begun=begun, grow=growths.append), code, 1))
+        running = asyncio.create_task(TOOL.call(context_of(cora, "call-1", begun=begun, grow=growths.append), code))
         await asyncio.sleep(1)
         running.cancel()
         return begun, growths
@@ -236,7 +236,7 @@ def test_another_worker_follows_code_that_still_runs(cora: Coder) -> None:
     dead = Called(None, told, growths, begun, "call-1")  # type: ignore[arg-type]
     second = cora.run(code, resumed=dead, told=told)
     assert second.logs == "0\n1\n2\n3\n4\n5\n"
-    assert second.told == second.result.details
+    assert second.told == second.details
     assert cora.kept == {"n": b"x"}
 
 
@@ -255,7 +255,7 @@ def test_code_is_not_run_again_when_the_daemon_died_under_it(cora: Coder, daemon
 
 def test_much_output_and_many_files(cora: Coder, capsys: pytest.CaptureFixture[str]) -> None:
     call, seconds = timed(lambda: cora.run("for n in range(200_000): print(n)"))
-    assert call.told == call.result.details
+    assert call.told == call.details
     assert len(call.result.output) < 33_000
     growths = len(call.growths)
     call, files = timed(lambda: cora.run("for n in range(900): open(f'{n}.txt', 'w').write(str(n))"))
