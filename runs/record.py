@@ -122,7 +122,7 @@ def rest_of_calls(step: RunStep, known: list[Part]) -> list[Part]:
     """The part of a step's calls that was not told, as the entries of a delta.
 
     Outputs of functions and results are told by the step's end. A function's output in a step that waits is the
-    server's own, and was to be told as it was made, as what code comes to.
+    server's own, and was to be told as it was made, as what code comes to; but not that of a call which was approved.
     """
     rest: list[Part] = []
     for index, call in enumerate(step.step_details["tool_calls"]):
@@ -137,7 +137,9 @@ def rest_of_calls(step: RunStep, known: list[Part]) -> list[Part]:
             elif not is_known:  # in one entry: clients that know nothing of it do not add up two
                 rest.append({"index": index, **before, kind: {**before[kind], **more.get(kind, {})}})
             continue
-        output = call["function"]["output"] if step.status == StepStatus.IN_PROGRESS else None
+        is_approved = step.carry.get("served", {}).get(str(index), {}).get("approved", False)
+        is_telling = step.status == StepStatus.IN_PROGRESS and not is_approved
+        output = call["function"]["output"] if is_telling else None
         if index >= len(known):
             rest.append({"index": index, **call, "function": {**call["function"], "output": output}})
             continue
