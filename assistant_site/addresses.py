@@ -1,5 +1,7 @@
 """Which addresses are public, and which others the operator lets this server fetch from."""
 
+import re
+import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
@@ -53,12 +55,35 @@ def is_public(address: Address) -> bool:
     return address in _UNICAST_6 and not any(address in network for network in _NOT_PUBLIC_6)
 
 
+def is_of_this_machine(address: Address) -> bool:
+    """Whether it is an address of one of this machine's own interfaces, behind which no firewall may stand."""
+    address = without_carrier(address)
+    family = socket.AF_INET if isinstance(address, IPv4Address) else socket.AF_INET6
+    with socket.socket(family, socket.SOCK_DGRAM) as asking:  # for a route only: nothing is sent
+        try:
+            asking.connect((str(address), 9))
+        except OSError:
+            return False
+        return ip_address(asking.getsockname()[0].partition("%")[0]) == address
+
+
 def without_carrier(address: Address) -> Address:
     if isinstance(address, IPv6Address):
         for network, shift in _CARRIERS_OF_4:
             if address in network:
                 return IPv4Address(int(address) >> shift & 0xFFFFFFFF)
     return address
+
+
+def is_entry(entry: str) -> bool:
+    """Whether it is a host's name in ASCII, an address or a network, as `AllowedHosts` takes them."""
+    if re.fullmatch(r"[\w-]+(\.[\w-]+)*\.?", entry, re.ASCII):
+        return True
+    try:
+        ip_network(entry, strict=False)
+    except ValueError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,14 @@ stops the start with one sentence that says which variable it is and what it may
 """
 
 import os
-import re
 from collections.abc import Callable
-from ipaddress import ip_network
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
+
+from assistant_site.addresses import is_entry
 
 T = TypeVar("T")
 
@@ -111,9 +111,8 @@ def hosts(*names: str, default: list[str]) -> list[str]:
 
     def convert(value: str) -> list[str]:
         found = [part.strip() for part in value.split(",") if part.strip()]
-        for entry in found:
-            if not re.fullmatch(r"[\w-]+(\.[\w-]+)*\.?", entry):
-                ip_network(entry, strict=False)
+        if not all(map(is_entry, found)):
+            raise ValueError
         return found
 
     return _read(names, default, convert, "a list of host names, addresses or networks such as 10.0.0.0/8")
