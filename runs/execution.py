@@ -150,7 +150,7 @@ class Execution(Hearing):
         if sentence := await serving.hindrance(prepared.offered):
             await self.fail({"code": "server_error", "message": sentence})
             return False
-        request = await images.shown(prepared.endpoint, prepared.request)
+        request = await images.shown(prepared.endpoint, prepared.request, prepared.allowed_hosts)
         turn = self._turn = Turn(run.turns + 1, prepared.offered, prepared.brought.images)
         self._files = prepared.brought.files
         self._links = Links(prepared.code_links | self._files.keys())

@@ -70,21 +70,29 @@ def _with_place(part: Chat, file: File) -> Chat:
 # --- Showing them -----------------------------------------------------------------------------------------------------
 
 
-async def shown(endpoint: Endpoint, request: ChatRequest) -> ChatRequest:
+def are_fetched(endpoint: Endpoint, request: ChatRequest) -> bool:
+    """Whether `shown` will fetch an address."""
+    return quirk_is_on(endpoint.quirks, "fetch_images") and any(
+        part["type"] == "image_url" and not part["image_url"]["url"].startswith("data:")
+        for part in _images(request.messages)
+    )
+
+
+async def shown(endpoint: Endpoint, request: ChatRequest, allowed_hosts: tuple[str, ...]) -> ChatRequest:
     """The request as the model gets it: files as data URLs, and addresses too where the provider cannot fetch.
 
-    The newest images get the room that a prompt has.
+    The newest images get the room that a prompt has. `allowed_hosts`: what may be fetched though it is not public.
     """
     images = list(_images(request.messages))[::-1]
     if not images:
         return request
-    fetches = quirk_is_on(endpoint.quirks, "fetch_images")
+    fetching_from = allowed_hosts if quirk_is_on(endpoint.quirks, "fetch_images") else None
     found = {id(part): _not_shown(part, NO_ROOM) for part in images}
     left = MAX_PROMPT_BYTES
     for start in range(0, min(len(images), MAX_IMAGES), AT_ONCE):
         wave = images[start : min(start + AT_ONCE, MAX_IMAGES)]
         distinct = {_source_of(part): part for part in wave}
-        loaded = await asyncio.gather(*(_loaded(part, fetches) for part in distinct.values()))
+        loaded = await asyncio.gather(*(_loaded(part, fetching_from) for part in distinct.values()))
         pictures = dict(zip(distinct, loaded, strict=True))
         for part in wave:
             sent = _as_sent(part, pictures[_source_of(part)])
@@ -96,14 +104,16 @@ async def shown(endpoint: Endpoint, request: ChatRequest) -> ChatRequest:
     return replace(request, messages=_replaced(request.messages, found))
 
 
-async def _loaded(part: Chat, fetches: bool) -> str | NoPicture:
-    """The address or data URL under which the model gets the image."""
+async def _loaded(part: Chat, fetching_from: tuple[str, ...] | None) -> str | NoPicture:
+    """The address or data URL under which the model gets the image. Without `fetching_from` nothing is fetched."""
     if part["type"] == "image_file":
         return await _of_file(part["image_file"])
     url: str = part["image_url"]["url"]
     if _bytes_of(part) > MAX_SOURCE_BYTES:
         return NoPicture(TOO_LARGE)
-    return await _of_address(url) if fetches and not url.startswith("data:") else url
+    if fetching_from is None or url.startswith("data:"):
+        return url
+    return await _of_address(url, fetching_from)
 
 
 def _as_sent(part: Chat, picture: str | NoPicture) -> Chat:
@@ -139,18 +149,21 @@ def _read(blob: str) -> str | NoPicture:
         return _judged(stream.read(MAX_SOURCE_BYTES))
 
 
-async def _of_address(url: str) -> str | NoPicture:
-    picture = _kept.get(url)
+async def _of_address(url: str, allowed_hosts: tuple[str, ...]) -> str | NoPicture:
+    key = " ".join((*allowed_hosts, url))  # what one tenant may reach is not shown to another, which may not
+    picture = _kept.get(key)
     if picture is not None:
         return picture
     async with _fetches:
         try:
-            fetched = await fetching.fetch(url, max_bytes=MAX_SOURCE_BYTES, seconds=FETCH_SECONDS)
+            fetched = await fetching.fetch(
+                url, max_bytes=MAX_SOURCE_BYTES, seconds=FETCH_SECONDS, allowed_hosts=allowed_hosts
+            )
         except CannotFetch as error:
             picture = NoPicture(error.message)
         else:
             picture = await _in_thread(_judged, fetched.body)
-    _kept.put(url, picture, KEPT_ADDRESS_SECONDS)
+    _kept.put(key, picture, KEPT_ADDRESS_SECONDS)
     return picture
 
 

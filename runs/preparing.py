@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from assistant_site.llm.chat import ChatRequest, Endpoint, ModelFailed
 from runs import brought, context, serving
 from runs.brought import Brought
+from runs.images import are_fetched
 from runs.models import Run
-from tenants import providers
+from tenants import providers, reach
 from tenants.encryption import Undecryptable
 from tools.code_interpreter import kept
 from tools.registry import Offered
@@ -24,6 +25,7 @@ class Prepared:
     offered: list[Offered]
     brought: Brought
     code_links: frozenset[str] = frozenset()  # names of the code's files, to which it may link
+    allowed_hosts: tuple[str, ...] = ()  # where its images may be fetched from though it is not public
 
 
 def prepare(run: Run) -> Prepared:
@@ -40,7 +42,9 @@ def prepare(run: Run) -> Prepared:
     if serving.links_to_code(tools):
         links = kept.names_of(run.tenant_id, run.thread_id)
     try:
-        return Prepared(providers.endpoint_for(run.tenant_id), request, tools, brought.by(run), links)
+        endpoint = providers.endpoint_for(run.tenant_id)
     except Undecryptable as error:
         logger.error("%s: %s", run.pk, error)
         raise ModelFailed("server_error", "The credential of the model provider cannot be read.") from None
+    allowed_hosts = reach.allowed_for(run.tenant_id) if are_fetched(endpoint, request) else ()
+    return Prepared(endpoint, request, tools, brought.by(run), links, allowed_hosts)

@@ -27,6 +27,7 @@ class TenantAdmin(admin.ModelAdmin[Tenant]):
             "Code interpreter",
             {"fields": ["code_sessions", "code_seconds", "code_memory_mb", "code_data_mb", "code_output_kb"]},
         ),
+        ("What is fetched", {"fields": ["fetch_allowed_hosts"]}),
     ]
 
 

@@ -3,10 +3,12 @@
 from datetime import timedelta
 from typing import Any, TypeVar
 
+from django.core.exceptions import ValidationError
 from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.utils import timezone
 
+from assistant_site.addresses import is_entry
 from assistant_site.wire.errors import NotFound
 from assistant_site.wire.ids import WireIdField
 from tenants import encryption
@@ -31,6 +33,13 @@ def code_limit(what: str, *, least: int = 1) -> "models.PositiveIntegerField[int
     )
 
 
+def check_hosts(text: str) -> None:
+    """Raises `ValidationError` for a line that is no host name, address or network."""
+    for line in text.split():
+        if not is_entry(line):
+            raise ValidationError(f"{line} is not a host name, an address or a network such as 10.1.0.0/16.")
+
+
 class Tenant(models.Model):
     """A customer of this installation: sees nothing but its own objects."""
 
@@ -49,6 +58,15 @@ class Tenant(models.Model):
     code_memory_mb = code_limit("Memory of a code session, in MiB.", least=256)
     code_data_mb = code_limit("Space of a code session's /mnt/data, in MiB.", least=16)
     code_output_kb = code_limit("How much of an execution's output the model is shown, in KiB.")
+    fetch_allowed_hosts = models.TextField(
+        blank=True,
+        default="",
+        validators=[check_hosts],
+        help_text="Beside FETCH_ALLOWED_HOSTS, what may be asked for this tenant although it is not public: one host "
+        "name, address or network (10.1.0.0/16) a line. Its callers, and its models when a text talks them into it, "
+        "can then send any request there, on every port, from this server. Never name what trusts this server by its "
+        "address: databases, the sandbox, a cloud's metadata service.",
+    )
 
     def __str__(self) -> str:
         return self.name
