@@ -19,6 +19,7 @@ from files import storage
 from files.models import File
 from runs import context
 from runs.models import Run
+from runs.preparing import prepare
 from runs.tests.drawing import drawn, encoded, noise, opened, scrambled
 from tenants.models import Provider, Tenant
 
@@ -223,6 +224,36 @@ def test_an_address_is_fetched_where_the_provider_cannot(lena: LiveCaller) -> No
         text("and"),
         image_url(data_url(jpeg, "image/jpeg"), detail="auto"),
     ]
+
+
+def test_a_tenants_own_list_is_for_that_tenant(lena: LiveCaller) -> None:
+    """Also where another tenant has just been shown what is at the same address."""
+    png = drawn(size=31)
+    with QuirkServer(picture_answer(png)) as server:
+        part = image_url(f"http://127.0.0.1:{server.port}/a.png")
+        Tenant.objects.filter(pk=lena.tenant.pk).update(fetch_allowed_hosts="10.0.0.0/8\n127.0.0.1\n")
+        assert sent(lena, [part], quirks=FETCHES) == [[image_url(data_url(png), detail="auto")]]
+        Provider.objects.all().delete()
+        Tenant.objects.filter(pk=lena.tenant.pk).update(fetch_allowed_hosts="")
+        [refusal] = sent(lena, [part], quirks=FETCHES)
+    assert "The address of 127.0.0.1 is not public." in str(refusal)
+
+
+def test_only_images_to_fetch_cost_a_look_at_the_list(alice: LocalCaller) -> None:
+    def prepared() -> tuple[tuple[str, ...], int]:
+        with CaptureQueriesContext(connection) as queries:
+            return prepare(run).allowed_hosts, len(queries)
+
+    Tenant.objects.filter(pk=alice.tenant.pk).update(fetch_allowed_hosts="files.corp")
+    Provider.objects.create(tenant=alice.tenant, name="x", base_url="http://x/v1", quirks=FETCHES)
+    thread = alice.thread("Look:")
+    run = Run(tenant=alice.tenant, thread_id=thread, model="m", instructions="", tools=[], memory={}, spent={})
+    allowed, without = prepared()
+    assert allowed == ()
+    alice.post(f"threads/{thread}/messages", {"role": "user", "content": [image_url(data_url(drawn()))]})
+    assert prepared() == ((), without)
+    alice.post(f"threads/{thread}/messages", {"role": "user", "content": [image_url("http://files.corp/a.png")]})
+    assert prepared() == (("files.corp",), without + 1)
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """The operator's way: tenants, tokens and providers in the Django admin."""
 
 import re
+from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -9,6 +10,7 @@ from django.test import Client
 from assistant_site.tests.callers import LocalCaller
 from tenants.auth import forget_tokens
 from tenants.models import ApiToken, Provider, Tenant
+from tenants.reach import allowed_for
 
 
 @pytest.fixture
@@ -59,6 +61,18 @@ def test_a_providers_key_is_stored_encrypted_and_never_shown(operator: Client) -
     wrong = operator.post("/admin/tenants/provider/add/", {**form, "base_url": "ollama:11434"})
     assert wrong.status_code == 200
     assert "An address like https://" in wrong.content.decode()
+
+
+def test_what_a_tenant_may_reach(operator: Client, settings: Any) -> None:
+    settings.FETCH_ALLOWED_HOSTS = ["files.corp"]
+    form = {"name": "Acme", "when_busy": "reject"}
+    operator.post("/admin/tenants/tenant/add/", form | {"fetch_allowed_hosts": "api.corp\r\n 10.1.0.0/16\r\n\r\n::1"})
+    tenant = Tenant.objects.get(name="Acme")
+    assert allowed_for(tenant) == allowed_for(tenant.pk) == ("files.corp", "api.corp", "10.1.0.0/16", "::1")
+    assert allowed_for("tenant_unknown") == ("files.corp",)
+    for wrong in ("http://api.corp", "10.0.0.0/33", "*.corp", "api.corp, b", "api.corp:80", "böse.corp"):
+        page = operator.post(f"/admin/tenants/tenant/{tenant.pk}/change/", form | {"fetch_allowed_hosts": wrong})
+        assert "is not a host name, an address or a network" in page.content.decode(), wrong
 
 
 @pytest.mark.parametrize(
