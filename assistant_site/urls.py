@@ -53,6 +53,7 @@ api: list[URLPattern | URLResolver] = [
     path("", include("files.urls")),
     path("", include("vector_stores.urls")),
     path("", include("assistants.urls")),
+    path("", include("tools.urls")),
     path("", include("runs.urls")),  # before threads: /threads/runs is no thread
     path("", include("threads.urls")),
     re_path(r"^(?P<path>.*)$", unknown_path),

@@ -203,7 +203,7 @@ def links_to_code(offered: Iterable[Offered]) -> bool:
 
 def offering_of(run: Run, *, even_if_off: bool = False) -> Offering:
     """What the run offers to the model. Reads the database."""
-    briefed = Briefed(run.tenant_id, run.thread_id, run.code_files)
+    briefed = Briefed(run.tenant_id, run.thread_id, run.code_files, run.tools)
     return offering(run.tools, lambda server_tool, tool: server_tool.brief(tool, briefed), even_if_off=even_if_off)
 
 

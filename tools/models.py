@@ -1,10 +1,13 @@
-"""What a thread's code has left: files that outlive the session they were written in."""
+"""What a thread's code has left: files that outlive the session they were written in. And the other tools' tables."""
 
 from django.db import models
 from django.utils import timezone
 
 from tenants.models import TenantModel
 from threads.models import Thread
+from tools.openapi_actions.models import Action
+
+__all__ = ["Action", "CodeFile", "CodeSpace"]
 
 
 class CodeSpace(TenantModel):

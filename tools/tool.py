@@ -22,6 +22,8 @@ class Briefed:
     tenant_id: str
     thread_id: str
     code_files: Sequence[str] = ()  # the assistant's and the thread's files for code, by their ids
+    tools: Sequence[dict[str, Any]] = ()  # all of the run
+    found: dict[str, Any] = field(default_factory=dict)  # by tools' types: what was read for several of them at once
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,8 @@ from drf_spectacular.validation import validate_schema
 from assistant_site.tests import official
 from assistant_site.tests.test_tenancy import routes
 
-EXTENSIONS = {"listThreads", "streamRunEvents"}  # ours, not OpenAI's
+ACTIONS = {"listActions", "createActions", "getAction", "modifyAction", "deleteAction", "runAction"}
+EXTENSIONS = {"listThreads", "streamRunEvents"} | ACTIONS  # ours, not OpenAI's
 
 
 @pytest.fixture(scope="module")

@@ -22,6 +22,12 @@ BODIES: dict[str, dict[str, Any]] = {
     "vector_stores/<str:vector_store_id>/files/<str:file_id>": {"attributes": {}},
     "vector_stores/<str:vector_store_id>/file_batches": {"file_ids": ["file-x"]},
 }
+PING = {
+    "openapi": "3.0.3",
+    "info": {"title": "Ping", "version": "1"},
+    "servers": [{"url": "https://ping.example"}],
+    "paths": {"/ping": {"get": {"summary": "Pings.", "responses": {"200": {"description": "Pong."}}}}},
+}
 FORMS = {"uploads/<str:upload_id>/parts": "data"}  # with a file in this field
 # Routes without anybody's object in their path.
 FREE = {
@@ -35,6 +41,7 @@ FREE = {
     "files",
     "uploads",
     "vector_stores",
+    "actions",
 }
 VERBS = ("GET", "POST", "DELETE")
 
@@ -90,6 +97,7 @@ def things_of(caller: LocalCaller) -> dict[str, str]:
         "vector_store_id": store,
         "batch_id": caller.post(f"vector_stores/{store}/file_batches", {"file_ids": [file]})["id"],
         "upload_id": caller.post("uploads", upload)["id"],
+        "action_id": caller.post("actions", {"openapi_schema": PING}).body[0]["id"],
     }
 
 

@@ -69,6 +69,7 @@ ID_WORDS = {
     "upload_id": "upload",
     "vector_store_id": "vs",
     "batch_id": "vsfb",
+    "action_id": "action_",
 }
 
 

@@ -1,0 +1,132 @@
+"""What is done to actions: made of a document, changed, deleted."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from assistant_site.wire.errors import InvalidRequest, PermissionDenied
+from tenants.models import Tenant
+from tools.openapi import (
+    BadAuthentication,
+    BadDocument,
+    Document,
+    Operation,
+    check_authentication,
+    merged,
+    read_document,
+)
+from tools.openapi_actions.cutting import cut
+from tools.openapi_actions.models import NO_AUTHENTICATION, Action, Authentication
+
+SCHEMA = "openapi_schema"
+
+Source = str | bytes | Mapping[str, Any]  # of a document: text, JSON or YAML, or its values
+
+
+def create_actions(
+    *,
+    tenant: Tenant,
+    source: Source,
+    url: str = "",
+    authentication: Authentication | None = None,
+    use_for_everyone: bool = False,
+    metadata: dict[str, str] | None = None,
+) -> list[Action]:
+    """An action for each operation of the document; none at all if one is broken. `url` is where it came from."""
+    check_sharing(use_for_everyone)
+    document = read(source, url)
+    if len(document.operations) > settings.ACTIONS_PER_DOCUMENT:
+        raise InvalidRequest(
+            f"The document has {len(document.operations)} operations; at most {settings.ACTIONS_PER_DOCUMENT} can be "
+            "made into actions at once.",
+            param=SCHEMA,
+        )
+    actions = []
+    for operation in document.operations:
+        check(authentication, operation)
+        action = Action(tenant=tenant, use_for_everyone=use_for_everyone, metadata=metadata or {})
+        describe(action, operation, document)
+        action.set_authentication(authentication or NO_AUTHENTICATION)
+        actions.append(action)
+    Action.objects.insert(actions)
+    return actions
+
+
+def modify_action(*, tenant: Tenant, action_id: str, changes: dict[str, Any], url: str = "") -> Action:
+    """Changes what is given. A secret that comes as it is shown, hidden, stays; but not for another server."""
+    check_sharing(changes.get("use_for_everyone", False))
+    document = read(changes[SCHEMA], url) if changes.get(SCHEMA) else None
+    if document is not None and len(document.operations) != 1:
+        raise InvalidRequest(
+            f"The document of one action must have one operation, not {len(document.operations)}.", param=SCHEMA
+        )
+    with transaction.atomic():
+        action: Action = Action.objects.of(tenant).select_for_update(no_key=True).fetch(action_id)
+        before = action.called.server
+        if document is not None:
+            describe(action, document.operations[0], document)
+        authentication = action.authentication
+        if changes.get("authentication") is not None:
+            authentication = together(changes["authentication"], authentication)
+        elif action.called.server != before and action.sealed:
+            raise InvalidRequest(
+                "The document names another server: give 'authentication' again, so that no secret goes there unasked.",
+                param="authentication",
+            )
+        check(authentication, action.called)
+        action.set_authentication(authentication)
+        for name in ("use_for_everyone", "metadata"):
+            if name in changes:
+                setattr(action, name, changes[name])
+        action.updated_at = timezone.now()
+        action.save()
+    return action
+
+
+def read(source: Source, url: str) -> Document:
+    try:
+        return read_document(source, url)
+    except BadDocument as fault:
+        raise bad_document(fault) from None
+
+
+def bad_document(fault: BadDocument) -> InvalidRequest:
+    where = f"{SCHEMA}.{fault.place}" if fault.place else SCHEMA
+    return InvalidRequest(f"Invalid '{where}': {fault.message}", param=where, code="invalid_openapi_schema")
+
+
+def describe(action: Action, operation: Operation, document: Document) -> None:
+    action.name = operation.operation_id
+    action.operation = operation.as_json()
+    action.openapi_schema = cut(document.openapi, operation.path, operation.method)
+    action.__dict__.pop("called", None)
+
+
+def check(authentication: Authentication | None, operation: Operation | None = None) -> None:
+    try:
+        check_authentication(authentication, operation)
+    except BadAuthentication as fault:
+        raise bad_authentication(fault) from None
+
+
+def together(new: Authentication, old: Authentication) -> Authentication:
+    try:
+        return merged(new, old)
+    except BadAuthentication as fault:
+        raise bad_authentication(fault) from None
+
+
+def bad_authentication(fault: BadAuthentication) -> InvalidRequest:
+    return InvalidRequest(f"Invalid '{fault.place}': {fault.message}", param=fault.place)
+
+
+def check_sharing(use_for_everyone: bool) -> None:
+    if use_for_everyone and not settings.ACTIONS_FOR_EVERYONE:
+        raise PermissionDenied(
+            "Actions cannot be shared with all tenants here: 'use_for_everyone' needs the setting ACTIONS_FOR_EVERYONE "
+            "of this server's operator.",
+            param="use_for_everyone",
+        )
