@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import re
 import socket
 from collections.abc import Awaitable, Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,8 @@ _OTHER_PROTOCOLS = frozenset((
     5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080,
 ))
 # fmt: on
+
+_HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")  # a name, or an IPv6 address without a zone
 
 Resolver = Callable[[str, int], Awaitable[list[str]]]
 
@@ -82,7 +85,8 @@ def check(url: httpx2.URL) -> None:
         raise CannotFetch("Only addresses that begin with http:// or https:// can be fetched.")
     if url.userinfo:
         raise CannotFetch("An address with a user name or password in it is not fetched.")
-    if url.port is not None and not 1 <= url.port <= 65_535:
+    port = 80 if url.port is None else url.port
+    if not _HOST.fullmatch(url.raw_host.decode("ascii").lower()) or not 1 <= port <= 65_535:
         raise CannotFetch("The address is not a valid URL.")
 
 
