@@ -161,7 +161,7 @@ def _write(
         elif each.where == "query":
             query += in_query(each.name, value, each.style, each.explode, each.allow_reserved)
         elif each.where == "header":
-            if value != []:
+            if value not in ([], {}):
                 headers[each.name] = header_value(each.name, in_header(value, each.style, each.explode))
         elif written := in_cookie(each.name, value, each.explode):
             cookies.append(written)
