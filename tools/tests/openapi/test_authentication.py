@@ -206,7 +206,7 @@ def test_what_is_sent_back_masked_stays_as_it_was(authentication: dict[str, Any]
 def test_a_mask_is_no_secret() -> None:
     assert merged({"type": "bearer", "secret": "new"}, {"type": "bearer", "secret": "old"})["secret"] == "new"
     assert merged(None, {"type": "bearer", "secret": "old"}) == {"type": "none"}
-    masks = [
+    masks: list[tuple[Any, Any]] = [
         ({"type": "bearer", "secret": "********"}, None),
         ({"type": "bearer", "secret": "********"}, {"type": "api_key", "secret": "x"}),
         ({"type": "custom", "content": {"B": "********"}}, {"type": "custom", "content": {"A": "x"}}),
