@@ -88,9 +88,8 @@ def told(answer: Answer, tokens: int) -> str:
     return f"The service answered {status_of(answer)}." + (f"\n{text}" if text.strip() else "")
 
 
-def as_data(answer: Answer) -> Any:
-    """The answer for the caller of the API: JSON as values, else its text."""
-    text = text_of(answer)
+def as_data(text: str) -> Any:
+    """An answer's text for the caller of the API: JSON as values, else as it is."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

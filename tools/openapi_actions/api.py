@@ -172,4 +172,4 @@ async def carried_out(call: Call) -> dict[str, Any]:
     if not 200 <= answer.status < 300:
         told = answered.hide(answers.told(answer, 1_000))
         raise InvalidRequest(told, code="action_failed")
-    return {"data": answers.as_data(answer)}
+    return {"data": answers.as_data(answered.hide(answers.text_of(answer)))}
