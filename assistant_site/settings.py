@@ -190,6 +190,7 @@ TOOL_SECONDS = env.number("TOOL_SECONDS", "TOOL_WORKER_EXECUTION_TIMEOUT", defau
 # --- What is fetched for callers -------------------------------------------------------------------------------------
 
 FETCH_ALLOWED_HOSTS = env.hosts("FETCH_ALLOWED_HOSTS", default=[])
+MCP_LIST_SECONDS = env.number("MCP_LIST_SECONDS", default=300, low=1)
 
 # --- The wire --------------------------------------------------------------------------------------------------------
 
@@ -367,6 +368,9 @@ LOGGING = {
         "httpx2": {"level": "WARNING"},
         "httpcore2": {"level": "WARNING"},
         "openai": {"level": "WARNING"},
+        # What the protocol's client says of failures has the servers' answers and addresses in it; we tell them.
+        "mcp": {"level": "CRITICAL"},
+        "client": {"level": "CRITICAL"},
         "django-q": {"level": "WARNING", "handlers": ["console"], "propagate": False},
     },
 }

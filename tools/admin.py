@@ -3,7 +3,10 @@
 from django.contrib import admin
 
 from files.admin import LookOnly
+from tools.mcp import admin as mcp_admin
 from tools.models import CodeFile, CodeSpace
+
+__all__ = ["CodeFileAdmin", "CodeSpaceAdmin", "mcp_admin"]
 
 
 @admin.register(CodeSpace)

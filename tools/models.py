@@ -5,9 +5,10 @@ from django.utils import timezone
 
 from tenants.models import TenantModel
 from threads.models import Thread
+from tools.mcp.models import McpServer, McpToolList
 from tools.openapi_actions.models import Action
 
-__all__ = ["Action", "CodeFile", "CodeSpace"]
+__all__ = ["Action", "CodeFile", "CodeSpace", "McpServer", "McpToolList"]
 
 
 class CodeSpace(TenantModel):

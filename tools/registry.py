@@ -15,6 +15,7 @@ from typing import Any
 from tools import function
 from tools.code_interpreter.tool import CodeInterpreter
 from tools.file_search import FileSearch
+from tools.mcp.tool import Mcp
 from tools.openapi_actions.tool import ActionTool
 from tools.served import ServedTool
 from tools.tool import FUNCTION, Entry, Offer, ServerTool
@@ -25,6 +26,7 @@ SERVER_TOOLS: dict[str, ServerTool] = {
     "code_interpreter": CodeInterpreter(),
     "file_search": FileSearch(),
     "action": ActionTool(),
+    "mcp": Mcp(),
 }
 
 ENTRY_POINTS = "holdfast.tools"

@@ -1,0 +1,62 @@
+"""Registered MCP servers in the admin. Their headers are typed, stored encrypted, and never shown again."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.http import HttpRequest
+
+from tenants.encryption import Undecryptable
+from tools.mcp import headers
+from tools.mcp.models import McpServer
+
+NONE = "-"
+
+
+class McpServerForm(forms.ModelForm[McpServer]):
+    new_headers = forms.CharField(
+        required=False,
+        label="headers",
+        widget=forms.Textarea(attrs={"rows": 3, "cols": 60, "autocomplete": "off", "spellcheck": "false"}),
+        help_text=(
+            "Sent with every request, a line each: Authorization: Bearer … Stored encrypted, never shown. "
+            f"Leave empty to keep the present ones; {NONE} takes them away."
+        ),
+    )
+
+    class Meta:
+        model = McpServer
+        fields = ["tenant", "label", "url", "allowed_tools", "require_approval"]
+
+    def clean_new_headers(self) -> dict[str, str] | None:
+        """None: they stay as they are."""
+        text = self.cleaned_data["new_headers"].strip()
+        if text == NONE:
+            return {}
+        try:
+            return headers.in_lines(text) or None
+        except headers.WrongHeader as problem:
+            raise forms.ValidationError(problem.message.capitalize()) from None
+
+
+@admin.register(McpServer)
+class McpServerAdmin(admin.ModelAdmin[McpServer]):
+    form = McpServerForm
+    list_display = ["label", "url", "tenant", "header_names"]
+    list_select_related = ["tenant"]
+    search_fields = ["label", "url", "tenant__name"]
+    autocomplete_fields = ["tenant"]
+    readonly_fields = ["header_names"]
+
+    @admin.display(description="present headers")
+    def header_names(self, server: McpServer) -> str:
+        try:
+            return ", ".join(server.headers) or NONE
+        except Undecryptable:
+            return "cannot be decrypted: enter them again"
+
+    def save_model(self, request: HttpRequest, obj: McpServer, form: Any, change: bool) -> None:
+        given = form.cleaned_data.get("new_headers")
+        if given is not None:
+            obj.set_headers(given)
+        super().save_model(request, obj, form, change)
