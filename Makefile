@@ -4,12 +4,13 @@ VENV := .venv
 GATEWAYS := .venv-gateways
 BENCH := .venv-bench
 R2R := .venv-r2r
+MCP := .venv-mcp
 PYTHON := $(VENV)/bin/python
 PIP := $(PYTHON) -m pip --disable-pip-version-check --no-input --quiet
 LOCK := $(PYTHON) -m piptools compile --quiet --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check slow fix contract gateways r2r chaos chaos-short sandbox test-sandbox test-sandbox-walls bench-retrieval bench-sandbox bench-scale lock venv installed installed-dev
+.PHONY: help run test check slow fix contract gateways r2r mcp chaos chaos-short sandbox test-sandbox test-sandbox-walls bench-retrieval bench-sandbox bench-scale lock venv installed installed-dev
 .NOTPARALLEL:
 
 help: ## this list
@@ -18,8 +19,8 @@ help: ## this list
 run: installed ## start everything: PostgreSQL, Valkey, web and worker; Ctrl-C ends it
 	@exec $(PYTHON) manage.py up
 
-test: installed-dev ## all tests but the slow ones, the SDKs' contract, the gateways, R2R, chaos and the sandbox
-	@exec $(PYTHON) -m pytest -m "not slow and not contract and not gateways and not r2r and not chaos and not sandbox"
+test: installed-dev ## all tests but the slow ones, the SDKs' contract, the gateways, R2R, MCP, chaos and the sandbox
+	@exec $(PYTHON) -m pytest -m "not slow and not contract and not gateways and not r2r and not mcp and not chaos and not sandbox"
 
 slow: installed-dev ## the tests that take long: processes that die, races, hostile files
 	@exec $(PYTHON) -m pytest -m "slow and not r2r and not sandbox"
@@ -46,6 +47,16 @@ r2r: installed-dev ## the retrieval engine against the real R2R, installed into 
 		&& $(PIP) --python $(R2R)/bin/python install --root-user-action=ignore -r requirements-r2r.txt \
 		&& cp requirements-r2r.txt $(R2R)/requirements.txt
 	@exec $(PYTHON) -m pytest -m r2r
+
+# Most MCP servers are on the protocol package's first line, Holdfast on its second.
+mcp: installed-dev ## whole runs with a real MCP server, installed into .venv-mcp (72 MB)
+	@cmp -s requirements-mcp.txt $(MCP)/requirements.txt && exit 0; \
+	echo "Installing an MCP server into $(MCP) (only this once; 72 MB) ..."; \
+	umask 022; \
+	rm -rf $(MCP) && $(PYTHON) -m venv $(MCP) \
+		&& $(PIP) --python $(MCP)/bin/python install --root-user-action=ignore -r requirements-mcp.txt \
+		&& cp requirements-mcp.txt $(MCP)/requirements.txt
+	@exec $(PYTHON) -m pytest -m mcp
 
 chaos: installed-dev ## kills and cuts by the hundred, every run judged; SEED=7 KILLS=1000 MINUTES=30 ROUND=3
 	@exec $(PYTHON) -m runs.tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(KILLS),--kills $(KILLS)) \
@@ -100,6 +111,7 @@ lock: installed-dev ## pin the newest allowed versions in requirements*.txt
 	@for f in requirements.txt requirements-dev.txt; do \
 		echo 'async-timeout==5.0.1 ; python_full_version < "3.11.3"' >> $$f; done
 	$(LOCK) --upgrade --output-file=requirements-gateways.txt requirements-gateways.in
+	$(LOCK) --upgrade --output-file=requirements-mcp.txt requirements-mcp.in
 
 # .venv/made and the copies of the requirement files are written last, so whatever was cut short is done again. The
 # files' texts are compared, not their dates: changing branches back and forth installs nothing.
