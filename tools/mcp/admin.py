@@ -36,7 +36,7 @@ class McpServerForm(forms.ModelForm[McpServer]):
         try:
             return headers.in_lines(text) or None
         except headers.WrongHeader as problem:
-            raise forms.ValidationError(problem.message.capitalize()) from None
+            raise forms.ValidationError(problem.message[0].upper() + problem.message[1:]) from None
 
 
 @admin.register(McpServer)

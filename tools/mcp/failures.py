@@ -60,6 +60,10 @@ def unreadable(label: str) -> str:
     return f"The answer of the MCP server '{label}' could not be read to its end."
 
 
+def too_many_parts(label: str) -> str:
+    return f"The answer of the MCP server '{label}' has more parts than can be read here. Ask it for less."
+
+
 def unreachable(label: str) -> str:
     return f"The MCP server '{label}' cannot be reached at the moment."
 

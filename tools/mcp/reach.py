@@ -9,8 +9,13 @@ from collections.abc import AsyncIterator
 
 import httpx2
 
-GRACE_SECONDS = 1.0  # for what the client still sends when its time is over: that it gives up, that its session ends
+GRACE_SECONDS = 1.0  # for what the client still sends when its time is over
 GATEWAY_ERROR = 502
+# The client reads an answer in the event loop that carries all runs, and takes 25 µs for each object or list in it: less
+# than half a second as a whole. What is long for a good reason, a picture or a text, has few of them.
+MOST_PARTS = 15_000
+MOST_COMMAS = 500_000
+_GIVEN_UP = b'"method":"notifications/cancelled"'
 
 
 class Watched(httpx2.AsyncBaseTransport):
@@ -44,16 +49,21 @@ class Watched(httpx2.AsyncBaseTransport):
         )
 
     def _last_moment(self, request: httpx2.Request) -> float:
-        if request.method == "DELETE":  # a goodbye, which must not keep anybody waiting
-            return min(asyncio.get_running_loop().time(), self._deadline) + GRACE_SECONDS
-        return self._deadline + GRACE_SECONDS
+        """Nobody waits for what is said when all is over: that a call is given up, that a session ends."""
+        is_farewell = request.method == "DELETE" or _GIVEN_UP in request.content
+        now = asyncio.get_running_loop().time()
+        return (min(now, self._deadline) if is_farewell else self._deadline) + GRACE_SECONDS
 
     async def aclose(self) -> None:
         await self._inner.aclose()
 
 
+class TooManyParts(Exception):
+    """An answer that would take too long to read."""
+
+
 class _Told(httpx2.AsyncByteStream):
-    """An answer's body, whose breaking off is remembered."""
+    """An answer's body, whose breaking off is remembered. Ends by `TooManyParts` if it has too many."""
 
     def __init__(self, answer: httpx2.Response, watched: Watched) -> None:
         self._answer = answer
@@ -61,8 +71,13 @@ class _Told(httpx2.AsyncByteStream):
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         assert isinstance(self._answer.stream, httpx2.AsyncByteStream)
+        parts = commas = 0
         try:
             async for piece in self._answer.stream:
+                parts += piece.count(b"{") + piece.count(b"[")
+                commas += piece.count(b",")
+                if parts > MOST_PARTS or commas > MOST_COMMAS:
+                    raise TooManyParts
                 yield piece
         except Exception as error:
             if self._watched.failure is None:

@@ -36,7 +36,7 @@ from assistant_site.fetching import CannotFetch, GuardedTransport
 from tools.mcp import failures
 from tools.mcp.failures import McpFailed
 from tools.mcp.listing import Told
-from tools.mcp.reach import Watched
+from tools.mcp.reach import TooManyParts, Watched
 from tools.mcp.servers import Server
 
 MEGABYTE = 1024 * 1024
@@ -122,15 +122,19 @@ async def _using(
     guarded = GuardedTransport(max_bytes=max_bytes, allowed_hosts=server.allowed_hosts)
     watched = Watched(guarded, deadline)
     used = False
+    got: list[T] = []
     try:
         async with asyncio.timeout_at(deadline):
             async with _connected(server, version, watched, max_bytes) as client:
                 used = True
-                return await use(client)
+                got.append(await use(client))
     except TimeoutError:
-        raise McpFailed(failures.too_slow(server.label, seconds), was_sent=used) from None
+        if not got:  # what goes wrong behind the answer takes nothing from it
+            raise McpFailed(failures.too_slow(server.label, seconds), was_sent=used) from None
     except Exception as error:
-        raise _told(server, watched, error, used) from error
+        if not got:
+            raise _told(server, watched, error, used) from error
+    return got[0]
 
 
 @asynccontextmanager
@@ -169,6 +173,8 @@ def _told(server: Server, watched: Watched, error: Exception, used: bool) -> Mcp
 
 def _unanswered(server: Server, watched: Watched, used: bool) -> McpFailed:
     failure = watched.failure
+    if isinstance(failure, TooManyParts):
+        return McpFailed(failures.too_many_parts(server.label), was_sent=used)
     message = failures.unreadable(server.label) if watched.has_begun else failures.unreachable(server.label)
     if isinstance(failure, CannotFetch) and not server.is_registered:
         message += f" {failure.message}"

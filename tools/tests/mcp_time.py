@@ -34,19 +34,11 @@ class TimeServer:
         return f"http://localhost:{self.port}/mcp"
 
     def __enter__(self) -> Self:
-        programs = ENVIRONMENT / "bin"
-        proxy = [
-            programs / "python",
-            programs / "mcp-proxy",
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(self.port),
-            self._mode,
-        ]
-        server = [programs / "python", "-m", "mcp_server_time", "--local-timezone", "Europe/Berlin"]
+        python, proxy = ENVIRONMENT / "bin" / "python", ENVIRONMENT / "bin" / "mcp-proxy"
+        place = ["--host", "127.0.0.1", "--port", str(self.port)]
+        served: list[str | Path] = [python, "-m", "mcp_server_time", "--local-timezone", "Europe/Berlin"]
         self._process = spawn(
-            [*proxy, "--", *server],
+            [python, proxy, *place, self._mode, "--", *served],
             log=self.log,
             death_signal=signal.SIGTERM,
             environment={"PATH": os.environ["PATH"], "HOME": str(self._folder), "NO_PROXY": "localhost,127.0.0.1"},

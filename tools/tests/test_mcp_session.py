@@ -169,6 +169,10 @@ def cut_events(posted: Posted) -> None:
     posted.send(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\nevent: message\ndata: {")
 
 
+def many_parts(posted: Posted) -> None:
+    posted.result({"content": [{"type": "text", "text": ""}] * 100_000, "tools": [{}] * 100_000})
+
+
 def deep(posted: Posted) -> None:
     posted.answer(b'{"jsonrpc":"2.0","id":1,"result":' + b"[" * 200_000 + b"]" * 200_000 + b"}")
 
@@ -189,13 +193,20 @@ HOSTILE = {
     "an answer that is cut": cut_answer,
     "events that are cut": cut_events,
     "200,000 brackets": deep,
+    "a hundred thousand parts": many_parts,
     "silence": lambda posted: time.sleep(3),
     "a closed door": lambda posted: None,
 }
 
 
+UNTIL_TIME_IS_UP = ("silence", "events that drip", "a strange id")
+
+
 @pytest.mark.parametrize("work", [listed, called], ids=["list", "call"])
-@pytest.mark.parametrize("hostile", HOSTILE)
+@pytest.mark.parametrize(
+    "hostile",
+    [pytest.param(each, marks=[pytest.mark.slow] if each in UNTIL_TIME_IS_UP else []) for each in HOSTILE],
+)
 def test_a_hostile_server_costs_little_and_gives_a_sentence(hostile: str, work: Any) -> None:
     def script(posted: Posted) -> None:
         if not posted.handshake():
@@ -221,3 +232,55 @@ def test_a_picture_of_some_megabytes_comes_through() -> None:
     with McpTestServer(answer=lambda params: text_result("x" * 3_000_000)) as shop:
         assert len(called(shop.url).content[0].text) == 3_000_000
     assert base64.b64decode(png())[:4] == b"\x89PNG"
+
+
+@pytest.mark.slow
+def test_a_cancelled_call_ends_soon_whatever_the_server_does() -> None:
+    farewells = []
+
+    def hang(posted: Posted) -> None:
+        if posted.method in ("tools/call", "notifications/cancelled", ""):
+            farewells.append(posted.method)
+            time.sleep(20)
+        elif posted.method == "initialize":
+            result = {"protocolVersion": "2025-06-18", "capabilities": {}, "serverInfo": {"name": "r", "version": "1"}}
+            message = {"jsonrpc": "2.0", "id": posted.id, "result": result}
+            posted.answer(json.dumps(message).encode(), headers="Mcp-Session-Id: abc\r\n")
+        else:
+            posted.handshake()
+
+    async def cancelled(url: str) -> float:
+        work = asyncio.create_task(session.call_tool(server(url), "2025-06-18", "buy", {}, key="k", seconds=60))
+        await asyncio.sleep(0.7)
+        work.cancel()
+        began = time.monotonic()
+        with pytest.raises(asyncio.CancelledError):
+            await work
+        return time.monotonic() - began
+
+    with raw_server(hang) as url:
+        assert run(cancelled(url)) < 4
+    assert "notifications/cancelled" in farewells
+
+
+@pytest.mark.slow
+def test_a_server_that_hangs_behind_its_answer_has_answered() -> None:
+    def hang(posted: Posted) -> None:
+        match posted.method:
+            case "tools/call":
+                posted.result({"content": [{"type": "text", "text": "bought"}]})
+            case "initialize":
+                result = {
+                    "protocolVersion": "2025-06-18",
+                    "capabilities": {},
+                    "serverInfo": {"name": "r", "version": "1"},
+                }
+                message = {"jsonrpc": "2.0", "id": posted.id, "result": result}
+                posted.answer(json.dumps(message).encode(), headers="Mcp-Session-Id: abc\r\n")
+            case "":
+                time.sleep(20)
+            case _:
+                posted.handshake()
+
+    with raw_server(hang) as url:
+        assert called(url, "buy", seconds=1).content[0].text == "bought"

@@ -64,8 +64,8 @@ def test_allowed_tools_and_approval_are_those_of_the_tool(shopper: Shopper, shop
 
 
 def test_of_many_tools_so_many_are_offered_and_the_rest_is_told(shopper: Shopper, shop: McpTestServer) -> None:
-    shop.tools = [tool(f"t{number}") for number in range(10_000)]
-    shop.page = 10_000
+    shop.tools = [tool(f"t{number}") for number in range(4_000)]
+    shop.page = 4_000
     offers, note = shopper.told(shopper.tool(shop.url))
     assert len(offers) == 128
     assert note == "384 tools of the MCP server 'shop' cannot be used here."
