@@ -16,7 +16,7 @@ PROJECT = Path(__file__).resolve().parent
 def _settings_names() -> set[str]:
     """Every variable that settings.py reads, so that none of a developer's own can change a test."""
     source = (PROJECT / "assistant_site" / "settings.py").read_text()
-    calls = re.findall(r"env\.(?:text|number|flag|urls?|items|hosts|choice|path)\(([^)]*)", source)
+    calls = re.findall(r"env\.(?:text|number|flag|urls?|items|hosts|choices?|path)\(([^)]*)", source)
     return {name for call in calls for name in re.findall(r'"([A-Z][A-Z0-9_]+)"', call)}
 
 

@@ -127,5 +127,17 @@ def choice(*names: str, default: str, of: tuple[str, ...]) -> str:
     return _read(names, default, convert, "one of " + ", ".join(of))
 
 
+def choices(*names: str, default: list[str], of: tuple[str, ...], alone: str) -> list[str]:
+    """A comma-separated list of these words, each once, or the one word that stands `alone`."""
+
+    def convert(value: str) -> list[str]:
+        found = list(dict.fromkeys(part.strip().lower() for part in value.split(",") if part.strip()))
+        if found != [alone] and not set(found) <= set(of):
+            raise ValueError
+        return found
+
+    return _read(names, default, convert, f"{alone}, or a list of {', '.join(of)}")
+
+
 def path(*names: str, default: Path) -> Path:
     return _read(names, default, lambda v: Path(v).expanduser().resolve(), "a path")

@@ -187,6 +187,27 @@ ACTIONS_FOR_EVERYONE = env.flag("ACTIONS_FOR_EVERYONE", default=False)
 ACTIONS_PER_DOCUMENT = env.number("ACTIONS_PER_DOCUMENT", default=2_000, low=1)
 TOOL_SECONDS = env.number("TOOL_SECONDS", "TOOL_WORKER_EXECUTION_TIMEOUT", default=180, low=1, high=3600)
 
+# --- Web search (docs/web-search.md) ---------------------------------------------------------------------------------
+
+# Empty: all that have a key or an address.
+WEB_SEARCH = env.choices("WEB_SEARCH", default=[], of=("searxng", "tavily", "brave", "serper", "exa"), alone="off")
+SEARXNG_URL = env.url("SEARXNG_URL")
+TAVILY_API_KEY = env.text("TAVILY_API_KEY")
+TAVILY_BASE_URL = env.url("TAVILY_BASE_URL", default="https://api.tavily.com")
+BRAVE_API_KEY = env.text("BRAVE_API_KEY")
+BRAVE_BASE_URL = env.url("BRAVE_BASE_URL", default="https://api.search.brave.com")
+SERPER_API_KEY = env.text("SERPER_API_KEY")
+SERPER_BASE_URL = env.url("SERPER_BASE_URL", default="https://google.serper.dev")
+EXA_API_KEY = env.text("EXA_API_KEY")
+EXA_BASE_URL = env.url("EXA_BASE_URL", default="https://api.exa.ai")
+WEB_SEARCH_MOST_RESULTS = 10
+WEB_SEARCH_NUM_RESULTS = min(env.number("WEB_SEARCH_NUM_RESULTS", default=5, low=1), WEB_SEARCH_MOST_RESULTS)
+WEB_SEARCH_READ_PAGES = env.number("WEB_SEARCH_READ_PAGES", default=2, high=5)
+WEB_SEARCH_CACHE_SECONDS = env.number("WEB_SEARCH_CACHE_SECONDS", default=600)
+# Read only to say that the service is gone.
+BING_SUBSCRIPTION_KEY = env.text("BING_SUBSCRIPTION_KEY")
+BING_SEARCH_URL = env.text("BING_SEARCH_URL")
+
 # --- What is fetched for callers -------------------------------------------------------------------------------------
 
 FETCH_ALLOWED_HOSTS = env.hosts("FETCH_ALLOWED_HOSTS", default=[])

@@ -5,6 +5,9 @@ from django.contrib import admin
 from files.admin import LookOnly
 from tools.mcp import admin as mcp_admin
 from tools.models import CodeFile, CodeSpace
+from tools.web_search.admin import SearchKeyAdmin
+
+__all__ = ["CodeFileAdmin", "CodeSpaceAdmin", "SearchKeyAdmin"]
 
 __all__ = ["CodeFileAdmin", "CodeSpaceAdmin", "mcp_admin"]
 

@@ -12,6 +12,7 @@ class ToolsConfig(AppConfig):
         from tools.models import CodeFile, CodeSpace
         from tools.registry import server_tools
         from tools.served import ServedTool
+        from tools.web_search import checks as checks  # registers itself
 
         for type, tool in server_tools().items():
             if isinstance(tool, ServedTool):

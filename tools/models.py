@@ -7,8 +7,9 @@ from tenants.models import TenantModel
 from threads.models import Thread
 from tools.mcp.models import McpServer, McpToolList
 from tools.openapi_actions.models import Action
+from tools.web_search.models import SearchKey
 
-__all__ = ["Action", "CodeFile", "CodeSpace", "McpServer", "McpToolList"]
+__all__ = ["Action", "CodeFile", "CodeSpace", "McpServer", "McpToolList", "SearchKey"]
 
 
 class CodeSpace(TenantModel):

@@ -9,7 +9,7 @@ from django.conf import settings
 from assistant_site.llm import client
 
 PAGE = (settings.BASE_DIR / "docs" / "configuration.md").read_text()
-READERS = {"text", "number", "flag", "url", "urls", "items", "hosts", "choice", "path"}
+READERS = {"text", "number", "flag", "url", "urls", "items", "hosts", "choice", "choices", "path"}
 
 
 @dataclass(frozen=True)

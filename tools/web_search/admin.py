@@ -1,0 +1,44 @@
+"""Tenants' search keys in the admin: a key is entered, stored encrypted and never shown."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.http import HttpRequest
+
+from tenants.forms import new_secret
+from tools.web_search.models import SearchKey
+
+
+class SearchKeyForm(forms.ModelForm[SearchKey]):
+    new_key = new_secret("API key")
+
+    class Meta:
+        model = SearchKey
+        fields = ["tenant", "provider", "base_url"]
+
+    def clean(self) -> dict[str, Any]:
+        checked = super().clean() or {}
+        needs_key = checked.get("provider") not in (None, "searxng")
+        if needs_key and not checked.get("new_key") and not self.instance.encrypted_key:
+            self.add_error("new_key", "This provider needs a key.")
+        return checked
+
+
+@admin.register(SearchKey)
+class SearchKeyAdmin(admin.ModelAdmin[SearchKey]):
+    form = SearchKeyForm
+    list_display = ["provider", "tenant", "base_url", "has_key", "created_at"]
+    list_filter = ["provider"]
+    list_select_related = ["tenant"]
+    search_fields = ["tenant__name", "base_url"]
+    autocomplete_fields = ["tenant"]
+
+    @admin.display(boolean=True, description="key")
+    def has_key(self, row: SearchKey) -> bool:
+        return bool(row.encrypted_key)
+
+    def save_model(self, request: HttpRequest, obj: SearchKey, form: Any, change: bool) -> None:
+        if form.cleaned_data.get("new_key"):
+            obj.set_key(form.cleaned_data["new_key"])
+        super().save_model(request, obj, form, change)
