@@ -19,6 +19,8 @@ from tools.mcp.tool import Mcp
 from tools.openapi_actions.tool import ActionTool
 from tools.served import ServedTool
 from tools.tool import FUNCTION, Entry, Offer, ServerTool
+from tools.web_search.tool import WebSearch
+from tools.web_search.wire import TYPES as WEB_SEARCH_TYPES
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +29,7 @@ SERVER_TOOLS: dict[str, ServerTool] = {
     "file_search": FileSearch(),
     "action": ActionTool(),
     "mcp": Mcp(),
+    **dict.fromkeys(WEB_SEARCH_TYPES, WebSearch()),
 }
 
 ENTRY_POINTS = "holdfast.tools"

@@ -6,8 +6,8 @@ from urllib.parse import urlsplit
 from django.conf import settings
 
 from tenants.encryption import Undecryptable
-from tenants.hosts import allowed_for
 from tenants.models import Tenant
+from tenants.reach import allowed_for
 from tools.web_search.asking import Access
 from tools.web_search.models import SearchKey
 from tools.web_search.providers import PROVIDERS

@@ -12,7 +12,7 @@ from tools.web_search.hits import SearchFailed
 
 SECONDS = 10.0  # for an answer, a second attempt included
 PAUSE_SECONDS = 0.3  # before the second attempt
-MAX_BYTES = 2 * fetching.MEGABYTE
+MAX_BYTES = 2 * 1024 * 1024
 DETAIL_CHARACTERS = 200
 
 BAD_ACCESS = "The search service refused this server's access to it."

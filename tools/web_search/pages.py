@@ -19,7 +19,7 @@ from vector_stores.extraction.kinds import HEAD_BYTES, Kind, kind_of
 
 logger = logging.getLogger(__name__)
 
-MAX_BYTES = 2 * fetching.MEGABYTE
+MAX_BYTES = 2 * 1024 * 1024
 SECONDS = 10.0
 MOST_CHARACTERS = 6_000
 ALL_SECONDS = 25.0  # for all pages of a search

@@ -40,7 +40,7 @@ def result(hits: Sequence[SearchHit], pages: Mapping[str, str], context: ToolCon
 
 
 def source_of(hit: SearchHit, context: ToolContext, place: int) -> Source:
-    return Source(context.turn, context.number + place, quote=hit.snippet, url=hit.url, title=hit.title)
+    return Source.of_page(context.turn, context.number + place, url=hit.url, title=hit.title)
 
 
 def _block(number: int, source: Source, hit: SearchHit, text: str) -> str:

@@ -11,9 +11,11 @@ from tools.tool import Offer, ToolContext, ToolResult
 from tools.web_search import accounts, pages, searching, telling
 from tools.web_search.hits import TIME_RANGES, SearchOptions, TimeRange
 from tools.web_search.queries import queries_in
+from tools.web_search.wire import WebSearchToolSerializer
 
 logger = logging.getLogger(__name__)
 
+SECONDS = 60.0
 FEW_RESULTS = 3
 
 DESCRIPTION = (
@@ -38,8 +40,13 @@ PARAMETERS = {
 
 class WebSearch(ServedTool):
     type = "web_search"
-    has_effects = False
-    seconds = 60.0
+    shape = WebSearchToolSerializer
+    parameters = {"type": "object"}  # models have been seen to write `queries`: `queries_in` reads what there is
+    gives_sources = True
+
+    @property
+    def seconds(self) -> float | None:
+        return SECONDS
 
     def is_offered(self) -> bool:
         return not accounts.is_off()

@@ -177,7 +177,7 @@ def test_nothing_was_found(provider: str, empty: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("provider", list(ANSWERS))
 def test_rows_of_another_shape_do_no_harm(provider: str) -> None:
-    odd = [None, 1, "x", [], {}, {"title": 5, "url": None, "content": [], "highlights": {"a": 1}}]
+    odd: list[Any] = [None, 1, "x", [], {}, {"title": 5, "url": None, "content": [], "highlights": {"a": 1}}]
     answer: dict[str, Any] = {"results": odd, "organic": odd, "web": {"results": odd}}
     with QuirkServer(answering(answer)) as server:
         assert {(hit.title, hit.url, hit.snippet) for hit in found(server, provider)} == {("", "", "")}
