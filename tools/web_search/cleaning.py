@@ -18,6 +18,7 @@ URL_CHARACTERS = 2_000
 _RAW_CHARACTERS = 5_000  # of a title or snippet, before anything is done with it
 
 _PROGRAMS = re.compile(r"<(script|style)\b.*?(</\1\b[^<>]{0,100}>|$)", re.IGNORECASE | re.DOTALL)
+_WITHIN_WORDS = re.compile(r"</?(?:a|b|i|u|em|strong|mark|span|font|code|sub|sup)(?:\s[^<>]{0,1000})?>", re.IGNORECASE)
 _TAGS = re.compile(r"<!--.{0,1000}?-->|<[!/?a-zA-Z][^<>]{0,1000}>", re.DOTALL)
 # Control characters, and those that show text in another order than it has or hide it.
 _UNSEEN = re.compile(
@@ -29,6 +30,7 @@ _NUMBERS_OF_A_MARKER = re.compile(r"(\d{1,4}\s?[:：]\s?\d{1,4})\s?[†‡]")
 _BAR_TOKENS = re.compile(r"<(?=[|｜])|(?<=[|｜])>")
 _BRACKET_TOKENS = re.compile(r"\[(/?[A-Z_]{4,30})\]|<<(/?SYS)>>")
 _IN_ADDRESSES = re.compile(r"[\s\x00-\x1f\x7f<>\"`\\{}|^【】†]")
+_BRACKETS = re.compile(r"[\[\]]")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 
@@ -39,12 +41,16 @@ def neutral(text: str) -> str:
     return _BRACKET_TOKENS.sub(r"(\1\2)", _BAR_TOKENS.sub("'", text))
 
 
+def _without_tags(text: str) -> str:
+    return _TAGS.sub(" ", _WITHIN_WORDS.sub("", _PROGRAMS.sub(" ", text)))
+
+
 def line(text: str, most: int) -> str:
     """A stranger's text as one line of plain text, with at most so many characters."""
     text = text[:_RAW_CHARACTERS]
     for _ in range(2):  # what was escaped is looked at once more
-        text = html.unescape(_TAGS.sub(" ", _PROGRAMS.sub(" ", text)))
-    text = " ".join(neutral(_TAGS.sub(" ", text)).split())
+        text = html.unescape(_without_tags(text))
+    text = " ".join(neutral(_without_tags(text)).split())
     return text if len(text) <= most else text[: most - 1].rstrip() + "…"
 
 
@@ -57,9 +63,15 @@ def address(url: str) -> str:
         parts.port  # noqa: B018  raises if it is none
     except ValueError:
         return ""
-    if not usable or len(url) > URL_CHARACTERS:
+    if not usable or len(url) > URL_CHARACTERS or _IN_ADDRESSES.search(parts.netloc) or _UNSEEN.search(parts.netloc):
         return ""
-    return _IN_ADDRESSES.sub(lambda found: "".join(f"%{byte:02X}" for byte in found[0].encode(errors="ignore")), url)
+    place = len(parts.scheme) + len("://") + len(parts.netloc)
+    rest = _BRACKETS.sub(_encoded, url[place:])
+    return url[:place] + _UNSEEN.sub(_encoded, _IN_ADDRESSES.sub(_encoded, rest))
+
+
+def _encoded(found: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in found[0].encode(errors="ignore"))
 
 
 def date(text: str) -> str:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from assistant_site import valkey
 from assistant_site.llm.tests.quirk_server import QuirkServer
 from tools.web_search.asking import Access
 from tools.web_search.hits import SearchHit, SearchOptions
@@ -12,7 +13,7 @@ from tools.web_search.providers import PROVIDERS
 T = TypeVar("T")
 KEY = "tvly-a-very-secret-key-0123456789"
 
-SEARXNG = {
+SEARXNG: dict[str, Any] = {
     "query": "django",
     "number_of_results": 0,
     "results": [
@@ -46,7 +47,7 @@ SEARXNG = {
     "suggestions": ["django rest framework"],
     "unresponsive_engines": [["google", "HTTP connection error"]],
 }
-TAVILY = {
+TAVILY: dict[str, Any] = {
     "query": "django",
     "follow_up_questions": None,
     "answer": None,
@@ -63,7 +64,7 @@ TAVILY = {
     ],
     "response_time": 1.09,
 }
-BRAVE = {
+BRAVE: dict[str, Any] = {
     "type": "search",
     "query": {"original": "django", "more_results_available": True},
     "web": {
@@ -81,7 +82,7 @@ BRAVE = {
         ],
     },
 }
-SERPER = {
+SERPER: dict[str, Any] = {
     "searchParameters": {"q": "django", "type": "search", "engine": "google"},
     "organic": [
         {
@@ -94,7 +95,7 @@ SERPER = {
     ],
     "credits": 1,
 }
-EXA = {
+EXA: dict[str, Any] = {
     "requestId": "b5947044c4b78efa9552a7c89b306d95",
     "resolvedSearchType": "neural",
     "results": [
@@ -120,7 +121,13 @@ ANSWERS: dict[str, dict[str, Any]] = {
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
-    return asyncio.run(work)
+    async def whole() -> T:
+        try:
+            return await work
+        finally:
+            await valkey.of_this_loop().aclose()
+
+    return asyncio.run(whole())
 
 
 def access_to(server: QuirkServer, provider: str, key: str = KEY) -> Access:
