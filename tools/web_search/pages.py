@@ -38,7 +38,8 @@ _OPTIONS = Options(
 # A child process each, so only a few at once; they wait for their children and hold nothing else up.
 _readers = ThreadPoolExecutor(2, thread_name_prefix="pages")
 
-_LINK = re.compile(r"!?\[([^\[\]\n]{0,300})\]\([^()\s]{0,2000}(?:\s\"[^\"\n]{0,300}\")?\)")
+_TARGET = r"(?:[^()\s]|\([^()\s]{0,300}\)){0,2000}(?:\s\"[^\"\n]{0,300}\")?"
+_LINK = re.compile(rf"!?\[([^\[\]\n]{{0,300}})\]\({_TARGET}\)")
 _ONLY_LINKS = re.compile(rf"[\s*+\-|•·»,/]*(?:{_LINK.pattern}[\s*+\-|•·»,/]*)+")
 _RULES = re.compile(r"[\s|\-=_*]*")
 
