@@ -5,12 +5,13 @@ GATEWAYS := .venv-gateways
 BENCH := .venv-bench
 R2R := .venv-r2r
 MCP := .venv-mcp
+SEARXNG := .venv-searxng
 PYTHON := $(VENV)/bin/python
 PIP := $(PYTHON) -m pip --disable-pip-version-check --no-input --quiet
 LOCK := $(PYTHON) -m piptools compile --quiet --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check slow fix contract gateways r2r mcp chaos chaos-short sandbox test-sandbox test-sandbox-walls bench-retrieval bench-sandbox bench-scale lock venv installed installed-dev
+.PHONY: help run test check slow fix contract gateways r2r mcp searxng chaos chaos-short sandbox test-sandbox test-sandbox-walls bench-retrieval bench-sandbox bench-scale lock venv installed installed-dev
 .NOTPARALLEL:
 
 help: ## this list
@@ -19,8 +20,8 @@ help: ## this list
 run: installed ## start everything: PostgreSQL, Valkey, web and worker; Ctrl-C ends it
 	@exec $(PYTHON) manage.py up
 
-test: installed-dev ## all tests but the slow ones, the SDKs' contract, the gateways, R2R, MCP, chaos and the sandbox
-	@exec $(PYTHON) -m pytest -m "not slow and not contract and not gateways and not r2r and not mcp and not chaos and not sandbox"
+test: installed-dev ## all tests but the slow ones, the SDKs' contract, the gateways, real services, chaos and the sandbox
+	@exec $(PYTHON) -m pytest -m "not slow and not contract and not gateways and not r2r and not mcp and not searxng and not chaos and not sandbox"
 
 slow: installed-dev ## the tests that take long: processes that die, races, hostile files
 	@exec $(PYTHON) -m pytest -m "slow and not r2r and not sandbox"
@@ -57,6 +58,15 @@ mcp: installed-dev ## whole runs with a real MCP server, installed into .venv-mc
 		&& $(PIP) --python $(MCP)/bin/python install --root-user-action=ignore -r requirements-mcp.txt \
 		&& cp requirements-mcp.txt $(MCP)/requirements.txt
 	@exec $(PYTHON) -m pytest -m mcp
+
+searxng: installed-dev ## web search with the real SearXNG, installed into .venv-searxng (150 MB)
+	@cmp -s requirements-searxng.txt $(SEARXNG)/requirements.txt && exit 0; \
+	echo "Installing SearXNG into $(SEARXNG) (only this once; 150 MB) ..."; \
+	umask 022; \
+	rm -rf $(SEARXNG) && $(PYTHON) -m venv $(SEARXNG) \
+		&& $(PIP) --python $(SEARXNG)/bin/python install --root-user-action=ignore -r requirements-searxng.txt \
+		&& cp requirements-searxng.txt $(SEARXNG)/requirements.txt
+	@exec $(PYTHON) -m pytest -m searxng
 
 chaos: installed-dev ## kills and cuts by the hundred, every run judged; SEED=7 KILLS=1000 MINUTES=30 ROUND=3
 	@exec $(PYTHON) -m runs.tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(KILLS),--kills $(KILLS)) \
