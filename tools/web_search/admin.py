@@ -20,7 +20,9 @@ class SearchKeyForm(forms.ModelForm[SearchKey]):
     def clean(self) -> dict[str, Any]:
         checked = super().clean() or {}
         needs_key = checked.get("provider") not in (None, "searxng")
-        if needs_key and not checked.get("new_key") and not self.instance.encrypted_key:
+        # A key is never sent to another provider than the one it was entered for.
+        has_key = bool(self.instance.encrypted_key) and "provider" not in self.changed_data
+        if needs_key and not checked.get("new_key") and not has_key:
             self.add_error("new_key", "This provider needs a key.")
         return checked
 
@@ -39,6 +41,6 @@ class SearchKeyAdmin(admin.ModelAdmin[SearchKey]):
         return bool(row.encrypted_key)
 
     def save_model(self, request: HttpRequest, obj: SearchKey, form: Any, change: bool) -> None:
-        if form.cleaned_data.get("new_key"):
-            obj.set_key(form.cleaned_data["new_key"])
+        if form.cleaned_data.get("new_key") or "provider" in form.changed_data:
+            obj.set_key(form.cleaned_data.get("new_key", ""))
         super().save_model(request, obj, form, change)

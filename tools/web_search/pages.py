@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 MAX_BYTES = 2 * 1024 * 1024
 SECONDS = 10.0
 MOST_CHARACTERS = 6_000
-ALL_SECONDS = 25.0  # for all pages of a search
+ALL_SECONDS = 15.0  # for all pages of a search
 # Search engines name the pages, so what callers may reach in private networks is not for them.
 ALLOWED_HOSTS: tuple[str, ...] = ()
 _NAMES = {

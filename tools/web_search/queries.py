@@ -16,9 +16,15 @@ def queries_in(arguments: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(query for query in queries if query))[:MOST_QUERIES]
 
 
-def with_sites(query: str, domains: Iterable[str]) -> str:
-    """The query limited to these domains, in the words that search engines have for it."""
+def with_sites(query: str, domains: Iterable[str], most: int = 2_000) -> str:
+    """The query limited to these domains, in the words that search engines have for it, in so many characters.
+
+    Domains for which there is no room are left out; the results are held against all of them afterwards.
+    """
     sites = [f"site:{domain}" for domain in domains][:MOST_SITES]
+    while len(" OR ".join(sites)) > most // 2:
+        sites.pop()
     if not sites:
-        return query
-    return f"{query} {sites[0]}" if len(sites) == 1 else f"{query} ({' OR '.join(sites)})"
+        return query[:most]
+    limit = f" {sites[0]}" if len(sites) == 1 else f" ({' OR '.join(sites)})"
+    return query[: most - len(limit)] + limit

@@ -14,6 +14,8 @@ from tools.web_search.providers import PROVIDERS
 
 logger = logging.getLogger(__name__)
 
+SECONDS = 20.0  # after which no further provider is asked
+
 NOT_CONFIGURED = "Web search is not configured on this server, so nothing was searched. Answer without it, and say so."
 NOT_CACHED = "This assistant may not reach the web, and nothing is cached for this query."
 
@@ -45,11 +47,12 @@ async def search(
     if not accesses:
         return Found(failure=NOT_CONFIGURED)
     told: dict[str, None] = {}
+    deadline = asyncio.get_running_loop().time() + SECONDS
     for access in accesses:
         hits = await cache.get(tenant_id, access.provider, query, options)
         if hits is not None:
             return Found(tuple(hits))
-        if not live:
+        if not live or (told and asyncio.get_running_loop().time() > deadline):
             continue
         try:
             raw = await PROVIDERS[access.provider](access).search(query, options)

@@ -46,7 +46,7 @@ class WebSearch(ServedTool):
 
     @property
     def seconds(self) -> float | None:
-        return SECONDS
+        return min(SECONDS, float(settings.TOOL_SECONDS))
 
     def is_offered(self) -> bool:
         return not accounts.is_off()

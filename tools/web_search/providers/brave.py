@@ -8,7 +8,7 @@ from tools.web_search.queries import with_sites
 
 FRESHNESS = {"day": "pd", "week": "pw", "month": "pm", "year": "py"}
 MOST_CHARACTERS = 400  # of a query
-MOST_WORDS = 50
+MOST_WORDS = 30  # of the 50 that it takes: the sites are words, too
 FAILURES = {
     400: Failure(BAD_QUERY),
     401: Failure(BAD_ACCESS, "Check {name}: the key is not valid."),
@@ -27,7 +27,7 @@ class Brave:
 
     async def search(self, query: str, options: SearchOptions) -> list[SearchHit]:
         short = " ".join(query.split()[:MOST_WORDS])
-        params = {"q": with_sites(short, options.allowed_domains)[:MOST_CHARACTERS], "count": str(options.limit)}
+        params = {"q": with_sites(short, options.allowed_domains, MOST_CHARACTERS), "count": str(options.limit)}
         if options.time_range is not None:
             params["freshness"] = FRESHNESS[options.time_range]
         if options.country:

@@ -1,4 +1,4 @@
-"""The real SearXNG as a process, out of the environment that `make searxng` makes; its one engine is a test's server."""
+"""The real SearXNG as a process, out of the environment that `make searxng` makes; its only engine is a test's."""
 
 import os
 import secrets

@@ -113,6 +113,9 @@ def test_a_key_is_stored_encrypted_and_never_shown(operator: Client) -> None:
     assert operator.post(page, {**form, "new_key": ""}).status_code == 302
     row.refresh_from_db()
     assert row.key == KEY
+    another = operator.post(page, {**form, "provider": "brave", "new_key": ""})
+    assert "This provider needs a key." in another.content.decode()
+
     again = operator.post(ADD, form)
     assert "already exists" in again.content.decode()
     assert SearchKey.objects.of(tenant).count() == 1

@@ -98,6 +98,7 @@ def test_inner_addresses_are_not_read(host: str, monkeypatch: pytest.MonkeyPatch
         assert server.connections == 0
 
 
+@pytest.mark.slow
 def test_a_slow_page_does_not_hold_up_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pages, "ALL_SECONDS", 1.5)
     with QuirkServer(page(b"<p>Quick.</p>")) as quick, QuirkServer(Answer(before=30.0)) as slow:

@@ -2,6 +2,7 @@
 
 import logging
 import secrets
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from django.conf import LazySettings
 from assistant_site import valkey
 from assistant_site.llm.tests.quirk_server import QuirkServer, answering
 from tenants.models import Tenant
-from tools.web_search import accounts
+from tools.web_search import accounts, searching
 from tools.web_search.asking import BAD_ACCESS, BUSY, Access
 from tools.web_search.hits import SearchOptions
 from tools.web_search.models import SearchKey
@@ -73,6 +74,14 @@ def test_a_fault_of_ours_is_one_more_failure(tenant_id: str, monkeypatch: pytest
     with QuirkServer(answering(BRAVE)) as next:
         found = once(tenant_id, Access("tavily", "https://x.example", "X"), access_to(next, "brave"))
     assert len(found.hits) == 1
+
+
+def test_no_further_one_is_asked_after_a_time(tenant_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(searching, "SECONDS", 0.2)
+    slow = replace(answering({}, 429), before=0.4)
+    with QuirkServer(slow) as first, QuirkServer(answering(BRAVE)) as next:
+        assert once(tenant_id, access_to(first, "tavily"), access_to(next, "brave")).failure
+        assert next.requests == []
 
 
 def test_results_are_cleaned(tenant_id: str) -> None:
