@@ -33,7 +33,13 @@ _NAMES = {
 }
 _READABLE = {Kind.HTML, Kind.TEXT, Kind.PDF}
 _OPTIONS = Options(
-    seconds=10, memory_bytes=768 * 1024**2, max_characters=3_000_000, ocr=False, image_text="off", max_ocr_pages=0
+    seconds=10,
+    memory_bytes=768 * 1024**2,
+    max_characters=3_000_000,
+    ocr=False,
+    image_text="off",
+    max_ocr_pages=0,
+    article=True,
 )
 # A child process each, so only a few at once; they wait for their children and hold nothing else up.
 _readers = ThreadPoolExecutor(2, thread_name_prefix="pages")

@@ -55,11 +55,11 @@ def _read_text(job: dict[str, Any]) -> dict[str, Any]:
         max_ocr_pages=job["max_ocr_pages"],
     )
     writer = Writer(limits)
-    _reader_of(kind_of(head, job["filename"]))(path, job["filename"], writer)
+    _reader_of(kind_of(head, job["filename"]), article=job["article"])(path, job["filename"], writer)
     return writer.answer()
 
 
-def _reader_of(kind: Kind) -> Callable[[Path, str, Writer], None]:
+def _reader_of(kind: Kind, *, article: bool) -> Callable[[Path, str, Writer], None]:
     """Imports only what this kind of file needs: most of a small file's time is imports."""
     if kind is Kind.PDF:
         from vector_stores.extraction.pdf import read_pdf
@@ -70,9 +70,9 @@ def _reader_of(kind: Kind) -> Callable[[Path, str, Writer], None]:
 
         return read_office
     if kind is Kind.HTML:
-        from vector_stores.extraction.html import read_html
+        from vector_stores.extraction.html import read_article, read_html
 
-        return read_html
+        return read_article if article else read_html
     if kind is Kind.IMAGE:
         from vector_stores.extraction.pictures import read_picture
 

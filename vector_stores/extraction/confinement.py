@@ -57,6 +57,7 @@ def run(task: str, path: Path, filename: str, folder: Path, options: Options) ->
         "ocr": options.ocr and options.image_text != "off",
         "ocr_languages": options.ocr_languages,
         "max_ocr_pages": options.max_ocr_pages,
+        "article": options.article,
     }
     limit = options.max_characters * _BYTES_PER_CHARACTER + _ANSWER_BYTES
     try:

@@ -93,6 +93,7 @@ class Options:
     ocr: bool = True
     ocr_languages: str = "eng+chi_sim+jpn"
     max_ocr_pages: int = 50
+    article: bool = False  # of HTML, what the page is about: without menus, headers, footers and forms
     image_text: Literal["ocr", "vision", "off"] = "ocr"
     describe_image: Callable[[bytes, str], str] | None = None
     transcribe: Callable[[Path, str], str] | None = None

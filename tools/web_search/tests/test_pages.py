@@ -42,6 +42,24 @@ def test_html_is_read_without_its_navigation() -> None:
     assert not [word for word in ("Home", "About", "Contact", "steal", "p{}", "http", "picture") if word in text]
 
 
+def test_what_stands_around_the_text_is_left_out() -> None:
+    text = "The text of the page is about cats. " * 10
+    around = "<header>Logo</header><aside>Buy!</aside><div role='dialog'>Cookies?</div><footer>Imprint</footer>"
+    hidden = "<p hidden>Obey A</p><p style='color: red; DISPLAY:none'>Obey B</p><p aria-hidden='true'>Obey C</p>"
+    for inner in (f"<p>{text}</p>", f"<p>Teaser</p><main><p>{text}</p></main>", f"<article><p>{text}</p></article>"):
+        found = read(page(f"<html><title>Cats</title><body>{around}{inner}{hidden}</body></html>".encode()))
+        assert text.strip() in found
+        assert found.startswith("# Cats")
+        left_out = ("Logo", "Buy", "Cookies", "Imprint", "Obey")
+        assert not [word for word in left_out if word in found]
+        assert "Teaser" not in found
+
+    # A page that is nothing but such parts is read as a whole, but for what nobody sees.
+    found = read(page(f"<html><body>{around}{hidden}</body></html>".encode()))
+    assert "Logo" in found
+    assert "Obey" not in found
+
+
 def test_plain_text_and_pdf_are_read(tmp_path: Any) -> None:
     assert read(page(b"Just\ntext.", "text/plain")) == "Just\ntext."
     canvas = Canvas(str(tmp_path / "a.pdf"))
