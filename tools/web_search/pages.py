@@ -86,16 +86,21 @@ def _text(body: bytes, name: str) -> str:
         path = Path(folder) / name
         path.write_bytes(body)
         document = extract(path, name, _OPTIONS)
-    return readable(document.text) if document.markdown else bounded(neutral(document.text))
+    return readable(document.text) if document.markdown else bounded(neutral(document.text[: 2 * MOST_CHARACTERS]))
 
 
 def readable(markdown: str) -> str:
     """A page's Markdown without its navigation, which is lines of links, and with links as their words."""
-    kept = []
+    kept: list[str] = []
+    length = 0
     for line in markdown.splitlines():
-        if len(line) < 5_000 and (_ONLY_LINKS.fullmatch(line) or _RULES.fullmatch(line)):
+        line = line[: 4 * MOST_CHARACTERS]
+        if _ONLY_LINKS.fullmatch(line) or _RULES.fullmatch(line):
             continue
         kept.append(_LINK.sub(r"\1", line).rstrip())
+        length += len(kept[-1])
+        if length > 2 * MOST_CHARACTERS:  # some is lost in `neutral`
+            break
     return bounded(neutral("\n".join(kept)))
 
 

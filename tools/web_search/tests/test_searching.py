@@ -282,6 +282,19 @@ def test_keys_are_shown_nowhere(tenants: tuple[Tenant, Tenant]) -> None:
     assert KEY not in f"{access!r} {row!r} {row} {row.encrypted_key}"
 
 
+@pytest.mark.parametrize("provider", ["tavily", "brave", "serper", "exa"])
+@pytest.mark.parametrize("key", ["a-secret\nkey", "a-secret-ключ", "a-secret\x00"])
+def test_a_key_that_no_header_can_carry_is_not_logged(
+    tenant_id: str, provider: str, key: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    with QuirkServer(answering({})) as server:
+        found = once(tenant_id, access_to(server, provider, key))
+        assert server.requests == []
+    assert found.failure
+    assert "a-secret" not in caplog.text + found.failure
+
+
 def test_every_provider_is_known_everywhere() -> None:
     assert set(PROVIDERS) == {name for name, _ in SearchKey.PROVIDERS} == set(accounts.base_urls()) == set(ANSWERS)
 
