@@ -59,12 +59,12 @@ def is_of_this_machine(address: Address) -> bool:
     """Whether it is an address of one of this machine's own interfaces, behind which no firewall may stand."""
     address = without_carrier(address)
     family = socket.AF_INET if isinstance(address, IPv4Address) else socket.AF_INET6
-    with socket.socket(family, socket.SOCK_DGRAM) as asking:  # for a route only: nothing is sent
-        try:
+    try:
+        with socket.socket(family, socket.SOCK_DGRAM) as asking:  # for a route only: nothing is sent
             asking.connect((str(address), 9))
-        except OSError:
-            return False
-        return ip_address(asking.getsockname()[0].partition("%")[0]) == address
+            return parsed(asking.getsockname()[0]) == address
+    except OSError:  # no way there
+        return False
 
 
 def without_carrier(address: Address) -> Address:

@@ -1,8 +1,9 @@
+import socket
 from ipaddress import ip_address
 
 import pytest
 
-from assistant_site.addresses import AllowedHosts, is_public
+from assistant_site.addresses import AllowedHosts, is_of_this_machine, is_public
 
 NOT_PUBLIC = """
     0.0.0.0 0.1.2.3 10.0.0.1 100.64.0.1 100.100.100.200 100.127.255.255 127.0.0.1 127.255.255.254 168.63.129.16
@@ -49,3 +50,17 @@ def test_what_is_the_internet(address: str) -> None:
 def test_what_the_operator_allows(entry: str, host: str, address: str, allowed: bool) -> None:
     assert AllowedHosts.of([entry]).have(host, ip_address(address)) is allowed
     assert not AllowedHosts.of([]).have(host, ip_address(address))
+
+
+@pytest.mark.parametrize(
+    ("address", "own"),
+    [("127.0.0.1", True), ("::ffff:127.0.0.1", True), ("8.8.8.8", False), ("2606:4700::1111", False)],
+)
+def test_what_is_this_machine(address: str, own: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert is_of_this_machine(ip_address(address)) is own
+
+    def without(*_: object) -> socket.socket:
+        raise OSError("Address family not supported by protocol")
+
+    monkeypatch.setattr(socket, "socket", without)
+    assert not is_of_this_machine(ip_address(address))

@@ -15,7 +15,7 @@ import anyio
 import httpx2
 import pytest
 
-from assistant_site.addresses import is_of_this_machine, is_public
+from assistant_site.addresses import is_public
 from assistant_site.fetching import CannotFetch, GuardedClient, GuardedTransport, Resolver, judging, resolved
 from assistant_site.llm.tests.quirk_server import QuirkServer
 from assistant_site.tests.inner_addresses import LOCATIONS, TRIES, Try
@@ -164,10 +164,6 @@ def test_a_name_that_changes_after_the_look_is_not_asked_again(listener: Listene
 
 def test_this_machines_own_public_address(listener: Listener, monkeypatch: pytest.MonkeyPatch) -> None:
     """Loopback stands in for an interface with a public address."""
-    assert is_of_this_machine(ip_address("127.0.0.1"))
-    assert is_of_this_machine(ip_address("::ffff:127.0.0.1"))
-    assert not is_of_this_machine(ip_address("8.8.8.8"))
-    assert not is_of_this_machine(ip_address("2606:4700::1111"))
     monkeypatch.setattr(judging, "is_public", lambda address: address.is_loopback or is_public(address))
     run(ways(Try("own", ""), f"http://127.0.0.1:{listener.port}/"))
     assert not listener.dialled
@@ -240,7 +236,7 @@ def test_what_never_ends_is_ended(first: bytes, again: bytes) -> None:
                 with pytest.raises(CannotFetch) as caught:
                     await ask(f"http://a.example:{port}/", foreign)
                 assert "took longer" not in caught.value.message
-                assert time.monotonic() - started < 1
+                assert time.monotonic() - started < 4
 
     run(work())
 
@@ -263,7 +259,7 @@ def test_what_comes_slowly_is_ended_by_time(first: bytes, again: bytes) -> None:
             with pytest.raises(CannotFetch, match=r"took longer than 0\.2 seconds") as caught:
                 await client.fetch(f"http://a.example:{port}/", max_bytes=1_000, seconds=0.2, allowed_hosts=LOOPBACK)
             assert caught.value.was_sent
-            assert time.monotonic() - started < 1
+            assert time.monotonic() - started < 4
 
     run(work())
 
