@@ -11,7 +11,7 @@ import httpx2
 from assistant_site.fetching.bodies import BROKEN, Body, encoding_of
 from assistant_site.fetching.judging import Bounds, CannotFetch, Resolver, addresses_of, check, name_of, resolved
 
-MAX_CONNECTIONS = 100
+MAX_CONNECTIONS = 400  # who comes later waits: more than the runs that a worker carries, fewer than its open files
 CONNECT_SECONDS = 5.0
 TRIED_ADDRESSES = 4
 
