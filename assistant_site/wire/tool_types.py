@@ -41,8 +41,8 @@ class NamedServedToolSerializer(RequestSerializer):
 _SHAPES: dict[str, type[RequestSerializer]] = {
     "code_interpreter": AssistantToolsCodeSerializer,
     "file_search": AssistantToolsFileSearchSerializer,
-    "retrieval": RetrievalSerializer,
     "function": AssistantToolsFunctionSerializer,
+    "retrieval": RetrievalSerializer,
 }
 _CHOICES: dict[str, type[RequestSerializer]] = {
     "function": NamedToolChoiceFunctionSerializer,
