@@ -11,8 +11,8 @@ import httpx2
 
 GRACE_SECONDS = 1.0  # for what the client still sends when its time is over
 GATEWAY_ERROR = 502
-# The client reads an answer in the event loop that carries all runs, and takes 25 µs for each object or list in it: less
-# than half a second as a whole. What is long for a good reason, a picture or a text, has few of them.
+# The client reads an answer in the event loop that carries all runs, and takes 25 µs for each object or list in it:
+# half a second as a whole. What is long for a good reason, a picture or a text, has few of them.
 MOST_PARTS = 15_000
 MOST_COMMAS = 500_000
 _GIVEN_UP = b'"method":"notifications/cancelled"'

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
+import httpx2
 from django.db.models import F, Q
 from django.utils.crypto import salted_hmac
 
@@ -74,7 +74,7 @@ def server_of(tenant_id: str, tool: Mapping[str, Any]) -> Server:
             label=label,
             url=registered.url,
             headers=registered.headers,
-            allowed_hosts=(urlsplit(registered.url).hostname or "",),
+            allowed_hosts=(httpx2.URL(registered.url).raw_host.decode("ascii"),),
             is_registered=True,
             allowances=(registered.allowed_tools, tool.get("allowed_tools")),
             require_approval=tool.get("require_approval") or registered.require_approval,

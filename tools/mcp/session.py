@@ -145,10 +145,10 @@ async def _connected(server: Server, version: str, watched: Watched, max_bytes: 
         mode = version
     else:
         mode = "legacy"
+    headers = httpx2.Headers({"User-Agent": "Holdfast"})
+    headers.update(server.headers)
     # `timeout`: the whole is bounded instead. `trust_env`: no proxies, no credentials of a .netrc.
-    http = httpx2.AsyncClient(
-        transport=watched, headers=dict(server.headers), timeout=None, trust_env=False, follow_redirects=False
-    )
+    http = httpx2.AsyncClient(transport=watched, headers=headers, timeout=None, trust_env=False, follow_redirects=False)
     transport = streamable_http_client(server.url, http_client=http, max_sse_event_size=max_bytes)
     client = Client(transport, mode=mode, cache=None, client_info=Implementation(name="Holdfast", version="1"))
     async with http, client:

@@ -42,18 +42,23 @@ class Mcp(ServedTool):
     has_effects = True
 
     def judge(self, tenant: Tenant, tools: list[dict[str, Any]]) -> None:
-        """Refuses labels without an address under which nothing is registered."""
+        """Refuses labels that stand for two servers, or for none: without an address, and nothing is registered."""
+        seen: set[str] = set()
         for at, tool in enumerate(tools):
-            if tool["type"] != self.type or tool.get("server_url"):
+            if tool["type"] != self.type:
                 continue
-            label = tool["server_label"]
-            if registered_as(tenant.pk, label) is None:
-                raise InvalidRequest(
-                    f"Invalid 'tools[{at}].server_label': no MCP server is registered under '{label}'. Give a "
-                    "'server_url', or the label of a registered server.",
-                    param=f"tools[{at}].server_label",
-                    code="invalid_value",
+            label, place = tool["server_label"], f"tools[{at}].server_label"
+            problem = ""
+            if label in seen:
+                problem = f"'{label}' is given twice. Each server has a label of its own."
+            elif not tool.get("server_url") and registered_as(tenant.pk, label) is None:
+                problem = (
+                    f"no MCP server is registered under '{label}'. Give a 'server_url', or the label of a registered "
+                    "server."
                 )
+            if problem:
+                raise InvalidRequest(f"Invalid '{place}': {problem}", param=place, code="invalid_value")
+            seen.add(label)
 
     async def refresh(self, tenant_id: str, tool: dict[str, Any]) -> None:
         """Asks the server for its tools, unless they are known or somebody else asks."""

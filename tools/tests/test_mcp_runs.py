@@ -5,7 +5,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import mcp_types as types
+import openai
 import pytest
+from django.conf import settings
 
 from assistant_site.llm.tests.quirk_server import Answer, QuirkServer, called, said
 from assistant_site.tests.callers import LiveCaller
@@ -148,6 +150,8 @@ def test_a_registered_server_is_enough_by_its_label(lena: LiveCaller, shop: McpT
     refused = lena.post("assistants", {"model": "m", "tools": [label_only]})
     assert refused.status == 400
     assert refused.error["param"] == "tools[0].server_label"
+    twice = lena.post("assistants", {"model": "m", "tools": [mcp(shop), mcp(shop)]})
+    assert twice.error["message"].startswith("Invalid 'tools[1].server_label': 'shop' is given twice.")
     server = McpServer(tenant=lena.tenant, label="depot", url=shop.url, require_approval="never")
     server.set_headers({"Authorization": "Bearer s3cret"})
     server.save()
@@ -167,3 +171,31 @@ def test_two_servers_beside_a_function_of_the_callers(lena: LiveCaller, shop: Mc
     names = [each["function"]["name"] for each in asked.turns[0]["tools"]]
     assert names == ["shop_echo", "shop_add", "other_echo_tool", "other_echo"]
     assert [each["output"] for each in asked.functions] == ["good day", "from the other"]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # the SDK says so of all of it
+def test_the_documentations_example_is_true(lena: LiveCaller, shop: McpTestServer) -> None:
+    page = (settings.BASE_DIR / "docs" / "mcp.md").read_text()
+    code = page.partition("```python\n")[2].partition("```")[0]
+    for given, ours in {"https://mcp.example.com/mcp": shop.url, "the-token": "s3cret"}.items():
+        assert given in code
+        code = code.replace(given, ours)
+    shop.tools = [tool("search"), tool("buy")]
+    asked = []
+
+    def answer(question: str) -> str:
+        asked.append(question)
+        return "yes"
+
+    search, buy = ("shop_search", '{"text": "a red lamp"}'), ("shop_buy", '{"text": "bought"}')
+    with (
+        QuirkServer(called(search), called(buy), said("It is yours.")) as provider,
+        openai.OpenAI(api_key=lena.token, base_url=lena.base_url) as client,
+    ):
+        lena.provided_by(provider.base_url)
+        told: dict[str, Any] = {"client": client, "input": answer}
+        exec(compile(code, "docs/mcp.md", "exec"), told)
+    assert told["run"].status == "completed"
+    assert asked == ['buy {"text": "bought"}? ']
+    assert [call.params["name"] for call in shop.calls()] == ["search", "buy"]
+    assert lena.last_text(told["run"].thread_id) == "It is yours."
