@@ -61,7 +61,7 @@ def unreadable(label: str) -> str:
 
 
 def too_many_parts(label: str) -> str:
-    return f"The answer of the MCP server '{label}' has more parts than can be read here. Ask it for less."
+    return f"The answer of the MCP server '{label}' has more parts than can be read here."
 
 
 def unreachable(label: str) -> str:

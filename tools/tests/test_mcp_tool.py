@@ -64,11 +64,24 @@ def test_allowed_tools_and_approval_are_those_of_the_tool(shopper: Shopper, shop
 
 
 def test_of_many_tools_so_many_are_offered_and_the_rest_is_told(shopper: Shopper, shop: McpTestServer) -> None:
-    shop.tools = [tool(f"t{number}") for number in range(4_000)]
-    shop.page = 4_000
+    shop.tools = [tool(f"t{number}") for number in range(1_000)]
+    shop.page = 1_000
     offers, note = shopper.told(shopper.tool(shop.url))
     assert len(offers) == 128
     assert note == "384 tools of the MCP server 'shop' cannot be used here."
+
+
+def test_ten_thousand_tools_at_once_are_not_read(shopper: Shopper) -> None:
+    tools = [{"name": f"t{number}", "inputSchema": {"type": "object"}} for number in range(10_000)]
+
+    def list_all(posted: Posted) -> None:
+        if not posted.handshake():
+            posted.result({"tools": tools})
+
+    with raw_server(list_all) as url:
+        offers, note = shopper.told(shopper.tool(url))
+    assert offers == []
+    assert note.endswith("The answer of the MCP server 'shop' has more parts than can be read here.")
 
 
 def test_megabytes_of_description_cost_the_model_little(shopper: Shopper, shop: McpTestServer) -> None:
