@@ -57,7 +57,8 @@ WRONG: list[tuple[str, Any, str, str | None, str | None]] = [
      "Invalid value: 'system'. Supported values are: 'user' and 'assistant'.", "invalid_value", "messages[0].role"),
     ("assistants", MODEL | {"tools": [{"type": "browser"}]},
      "Invalid value: 'browser'. Supported values are: 'code_interpreter', 'file_search', 'function', 'retrieval', "
-     "'action', 'mcp', 'web_search', 'web_search_2025_08_26', 'web_search_preview', and 'web_search_preview_2025_03_11'.",
+     "'action', 'mcp', 'web_search', 'web_search_2025_08_26', 'web_search_preview', and "
+     "'web_search_preview_2025_03_11'.",
      "invalid_value", "tools[0].type"),
     ("assistants", MODEL | {"instructions": "x" * 256_001},
      "Invalid 'instructions': string too long. Expected a string with maximum length 256000, but got a string with "

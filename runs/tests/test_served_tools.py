@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from runs.tests.installed import install
 from runs.tests.test_code import BEGINNING, CALLS
 from runs.tests.test_endings import FUNCTION, Background, run_of
 from runs.tests.test_streams import TEXT
+from tools.tests.service import Got, Reply, Service, replying
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
 
@@ -274,6 +276,49 @@ def test_a_take_over_repeats_no_call_that_has_ended(rita: Rita, rigged: Stack, h
     assert (again["what"], again["is_resumed"]) == ("slow", True)
     [first] = [each for each in executions[:3] if each.get("what") == "slow"]
     assert first["call_id"] == again["call_id"]
+
+
+def test_an_action_that_a_dead_worker_had_begun_is_made_again_only_if_that_is_safe(rita: Rita, rigged: Stack) -> None:
+    begun = threading.Barrier(3)
+
+    def slow_at_first(got: Got) -> Reply:
+        if len([each for each in service.got if each.target == got.target]) == 1:
+            begun.wait(20)
+            time.sleep(6)
+        return replying({"done": got.method})
+
+    with Service(slow_at_first) as service:
+        actions = rita.post("actions", {"openapi_schema": two_operations(service.url)}).body
+        tools = [{"type": "action", "id": each["id"]} for each in actions]
+        with QuirkServer(called(("read", "{}"), ("write", "{}")), said("Done.")) as provider:
+            rita.provided_by(provider.base_url)
+            thread = rita.thread("Go")
+            background = Background(rita, f"threads/{thread}/runs", {"assistant_id": rita.assistant(tools=tools)})
+            begun.wait(20)
+            worker = worker_of(rigged, Run.objects.of(rita.tenant).get(thread_id=thread))
+            rigged.kill(worker)
+            events = background.ended()
+            rigged.start(worker)
+            read, written = outputs_in(provider.requests[-1])
+    folded = Folded(events)
+    folded.equals_rest(rita)
+    assert folded.run["status"] == "completed"
+    assert read == '{"done": "GET"}'
+    assert written.startswith("The connection was lost while this call was made.")
+    keys = sorted((got.target, got.headers["idempotency-key"]) for got in service.got)
+    assert [target for target, _ in keys] == ["/r", "/r", "/w"]
+    assert keys[0] == keys[1]
+    assert keys[0][1] != keys[2][1]
+
+
+def two_operations(url: str) -> dict[str, Any]:
+    plain = {"responses": {"200": {"description": "Fine."}}}
+    return {
+        "openapi": "3.0.3",
+        "info": {"title": "Two", "version": "1"},
+        "servers": [{"url": url}],
+        "paths": {"/r": {"get": {"operationId": "read", **plain}}, "/w": {"post": {"operationId": "write", **plain}}},
+    }
 
 
 def worker_of(rigged: Stack, run: Run) -> str:
