@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import weakref
 
 from assistant_site.db.threads import DatabaseThreads
 from tools.mcp import lists
@@ -12,32 +13,47 @@ from tools.mcp.servers import Server
 logger = logging.getLogger(__name__)
 
 LIST_SECONDS = 12.0  # for a server to say all of its tools
+RENEWAL_SECONDS = 4.0  # the same, where an older list will do
+AT_ONCE = 8  # servers that a worker asks for one tenant; each answer may be some megabytes
 LOOK_SECONDS = 0.1
 FAULT = "Its tools could not be read because of a fault of this server."
 
 
+# Of each event loop and tenant, so that nobody waits for the servers of another.
+_turns: "weakref.WeakValueDictionary[tuple[int, str], asyncio.Semaphore]" = weakref.WeakValueDictionary()
+
+
 async def refresh(server: Server, threads: DatabaseThreads) -> None:
     """Returns when the list is fresh, or when there is nothing better to be had. Raises nothing of its own."""
-    deadline = asyncio.get_running_loop().time() + LIST_SECONDS
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + LIST_SECONDS
     while True:
         state = await threads.run(lists.claim, server)
-        if state is State.OURS:
-            await _ask(server, threads)
+        if state in (State.OURS, State.RENEWED):
+            turn = _turns.setdefault((id(loop), server.tenant_id), asyncio.Semaphore(AT_ONCE))
+            await _ask(server, threads, turn, LIST_SECONDS if state is State.OURS else RENEWAL_SECONDS)
             return
-        if state is not State.AWAITED or asyncio.get_running_loop().time() > deadline:
+        if state is not State.AWAITED or loop.time() > deadline:
             return
         await asyncio.sleep(LOOK_SECONDS)
 
 
-async def _ask(server: Server, threads: DatabaseThreads) -> None:
+async def _ask(server: Server, threads: DatabaseThreads, turn: asyncio.Semaphore, seconds: float) -> None:
     from tools.mcp import session  # loads the protocol's package
 
     try:
-        tools, version = await session.list_tools(server, seconds=LIST_SECONDS)
+        async with asyncio.timeout(LIST_SECONDS):
+            await turn.acquire()
+        try:
+            tools, version = await session.list_tools(server, seconds=seconds)
+        finally:
+            turn.release()
         await threads.run(lists.keep, server, tools, version)
     except McpFailed as problem:
-        logger.info("The tools of an MCP server of tenant %s were not listed: %s", server.tenant_id, problem.message)
+        logger.info("The tools of an MCP server of tenant %s were not listed: %s", server.tenant_id, problem.logged)
         await threads.run(lists.fail, server, problem.message)
+    except TimeoutError:
+        await threads.run(lists.release, server)
     except asyncio.CancelledError:
         await asyncio.shield(threads.run(lists.release, server))
         raise

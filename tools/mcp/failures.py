@@ -11,12 +11,16 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 
 
 class McpFailed(Exception):
-    """`message`: the sentence. `was_sent`: whether the server may have begun to carry the call out."""
+    """`message`: the sentence. `was_sent`: whether the server may have begun to carry the call out.
 
-    def __init__(self, message: str, *, was_sent: bool = False) -> None:
+    `is_quoted`: the sentence has the server's own words in it, which do not belong into logs.
+    """
+
+    def __init__(self, message: str, *, was_sent: bool = False, is_quoted: bool = False) -> None:
         super().__init__(message)
         self.message = message
         self.was_sent = was_sent
+        self.logged = "It answered with an error." if is_quoted else message
 
 
 def of_status(label: str, status: int) -> str:

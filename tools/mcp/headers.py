@@ -10,6 +10,9 @@ MOST_HEADERS = 32
 MOST_NAME = 128  # characters
 MOST_VALUE = 8_192  # characters, such as a large token has
 
+LEAST_SECRET = 8  # characters of a credential that is looked for in what comes back
+
+_SECRET = re.compile(r"auth|key|token|secret|password|cookie|session|credential", re.I)
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t\x20-\x7e]*")
 # Those that belong to the connection or to the protocol, and would break either if somebody else set them.
@@ -69,6 +72,18 @@ def in_lines(text: str) -> dict[str, str]:
             raise WrongHeader(f"the header '{name.strip()[:MOST_NAME]}' is given twice.")
         found[name.strip()] = value.strip()
     return checked(found)
+
+
+def secrets_among(headers: Mapping[str, str]) -> list[str]:
+    """The values that are credentials, by their names, as far as they are long enough to be told from other words.
+
+    Of `Bearer abc` also `abc`.
+    """
+    found: list[str] = []
+    for name, value in headers.items():
+        if _SECRET.search(name):
+            found += [part for part in (value, value.rpartition(" ")[2]) if len(part) >= LEAST_SECRET]
+    return found
 
 
 def sealed(headers: Mapping[str, str]) -> str:

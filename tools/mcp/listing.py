@@ -71,6 +71,7 @@ class Told:
     schema: Any
     read_only: bool
     idempotent: bool
+    is_callable: bool = True  # by a plain call, without what only other kinds of clients can do
 
 
 def fitted(told: list[Told], version: str) -> Listing:
@@ -89,7 +90,7 @@ def fitted(told: list[Told], version: str) -> Listing:
 
 
 def _fit(told: Told) -> Listed | None:
-    if not told.name or len(told.name) > MOST_NAME or _UNSTORABLE.search(told.name):
+    if not told.is_callable or not told.name or len(told.name) > MOST_NAME or _UNSTORABLE.search(told.name):
         return None
     parameters = fit_schema(told.schema)
     if parameters is None:

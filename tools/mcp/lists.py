@@ -16,8 +16,9 @@ from tools.mcp.listing import Listing, Told, fitted
 from tools.mcp.models import McpToolList
 from tools.mcp.servers import Server
 
-ASKING_SECONDS = 20.0  # for which one worker may ask before another does; longer than the asking may take
+ASKING_SECONDS = 30.0  # for which one worker may ask before another does; longer than the asking may take
 PAUSE_SECONDS = 30.0  # after a failure, before the server is asked again
+MOST_LISTS = 500  # of a tenant; the oldest go first
 KEPT_DAYS = 30  # after which a list that nobody has asked for is forgotten
 
 
@@ -27,6 +28,7 @@ class State(Enum):
     MISSING = "missing"  # the last try failed, and there is no older one
     AWAITED = "awaited"  # there is none; somebody asks for it
     OURS = "ours"  # it is on us to ask
+    RENEWED = "renewed"  # the same, and there is an older one
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,11 @@ class Remembered:
 
 
 def claim(server: Server) -> State:
-    """How the list stands. OURS is told to one caller, who must
-    `keep`, `fail` or `release` before `ASKING_SECONDS` are over; then another is told."""
+    """How the list stands.
+
+    OURS and RENEWED are told to one caller, who must `keep`, `fail` or `release` before `ASKING_SECONDS` are over; then
+    another is told.
+    """
     now = timezone.now()
     row, is_new = McpToolList.objects.across_tenants().get_or_create(
         tenant_id=server.tenant_id, digest=server.digest, defaults={"next_at": _in(ASKING_SECONDS, now)}
@@ -49,7 +54,7 @@ def claim(server: Server) -> State:
     if row.next_at <= now:
         due = _rows(server).filter(next_at=row.next_at)
         if due.update(next_at=_in(ASKING_SECONDS, now), failure=""):
-            return State.OURS
+            return State.OURS if row.listing is None else State.RENEWED
         row.refresh_from_db()
     if row.listing is None:
         return State.MISSING if row.failure else State.AWAITED
@@ -64,6 +69,8 @@ def keep(server: Server, told: list[Told], version: str) -> None:
     )
     others = McpToolList.objects.of(Tenant(pk=server.tenant_id))
     others.filter(next_at__lt=now - timedelta(days=KEPT_DAYS)).delete()
+    too_many = others.order_by("-next_at").values_list("pk", flat=True)[MOST_LISTS:]
+    others.filter(pk__in=list(too_many)).delete()
 
 
 def fail(server: Server, failure: str) -> None:

@@ -6,6 +6,7 @@ import binascii
 import json
 import mimetypes
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any
@@ -55,8 +56,10 @@ class Gathered:
     left_out: int = 0  # files
 
 
-async def told(result: CallToolResult, context: ToolContext, threads: DatabaseThreads) -> ToolResult:
-    """The result as the model gets it, within the budget that the run has for it."""
+async def told(
+    result: CallToolResult, context: ToolContext, threads: DatabaseThreads, censor: Callable[[str], str]
+) -> ToolResult:
+    """The result as the model gets it, within the budget that the run has for it. `censor` goes over its text."""
     gathered = Gathered()
     for block in result.content:
         await _gather(block, context, threads, gathered)
@@ -64,7 +67,7 @@ async def told(result: CallToolResult, context: ToolContext, threads: DatabaseTh
         gathered.texts.append(f"[{gathered.left_out} more files are left out]")
     if result.structured_content is not None and not any(isinstance(each, TextContent) for each in result.content):
         gathered.texts.insert(0, json.dumps(result.structured_content, ensure_ascii=False))
-    text = storable("\n\n".join(filter(None, gathered.texts)).strip()) or NOTHING
+    text = censor(storable("\n\n".join(filter(None, gathered.texts)).strip())) or NOTHING
     if result.is_error:
         text = f"The tool failed: {text}"
     output = cut(text, int(context.result_tokens * BYTES_PER_TOKEN))

@@ -45,6 +45,12 @@ class Server:
         given = "\n".join([str(self.is_registered), self.url, *lines])
         return salted_hmac("tools.mcp.Server", given, algorithm="sha256").hexdigest()
 
+    def without_secrets(self, text: str) -> str:
+        """What the server has said, for the model: credentials that it echoes are taken out."""
+        for secret in headers.secrets_among(self.headers):
+            text = text.replace(secret, "[secret]")
+        return text
+
     def allows(self, name: str, *, read_only: bool) -> bool:
         return all(policy.is_allowed(allowed, name, read_only=read_only) for allowed in self.allowances)
 

@@ -98,6 +98,7 @@ def _as_told(tool: Tool) -> Told:
         schema=tool.input_schema,
         read_only=hints is not None and hints.read_only_hint is True,
         idempotent=hints is not None and hints.idempotent_hint is True,
+        is_callable=tool.execution is None or tool.execution.task_support != "required",
     )
 
 
@@ -165,7 +166,7 @@ def _told(server: Server, watched: Watched, error: Exception, used: bool) -> Mcp
     if watched.failure is not None:
         return _unanswered(server, watched, used)
     if isinstance(error, MCPError):
-        return _refused(label, watched, error, used)
+        return _refused(server, watched, error, used)
     if isinstance(error, ValidationError | RuntimeError):
         return McpFailed(failures.no_protocol(label), was_sent=used)
     return McpFailed(failures.unreachable(label), was_sent=used)
@@ -181,8 +182,8 @@ def _unanswered(server: Server, watched: Watched, used: bool) -> McpFailed:
     return McpFailed(message, was_sent=used and (watched.has_begun or getattr(failure, "was_sent", True)))
 
 
-def _refused(label: str, watched: Watched, error: MCPError, used: bool) -> McpFailed:
-    status = watched.status
+def _refused(server: Server, watched: Watched, error: MCPError, used: bool) -> McpFailed:
+    label, status = server.label, watched.status
     if 300 <= status < 400 or (status >= 400 and error.message in _OF_STATUS):
         return McpFailed(failures.of_status(label, status), was_sent=used and not failures.certainly_refused(status))
     if error.message.startswith("Unexpected content type:"):
@@ -193,4 +194,4 @@ def _refused(label: str, watched: Watched, error: MCPError, used: bool) -> McpFa
         return McpFailed(failures.no_protocol(label), was_sent=used)
     if error.code == CONNECTION_CLOSED and error.message.startswith(_BROKEN_OFF):
         return McpFailed(failures.broken_off(label), was_sent=used)
-    return McpFailed(failures.said(label, error.message))
+    return McpFailed(failures.said(label, server.without_secrets(error.message)), is_quoted=True)

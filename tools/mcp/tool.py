@@ -20,6 +20,7 @@ from tools.tool import Briefed, Offer, ToolContext, ToolResult
 logger = logging.getLogger(__name__)
 
 LEAST_SECONDS = 1.0
+MOST_SERVERS = 20  # of an assistant or a run
 
 threads = OfEachLoop(lambda: 2)
 
@@ -42,14 +43,16 @@ class Mcp(ServedTool):
     has_effects = True
 
     def judge(self, tenant: Tenant, tools: list[dict[str, Any]]) -> None:
-        """Refuses labels that stand for two servers, or for none: without an address, and nothing is registered."""
+        """Refuses too many servers, and labels that stand for two, or for none: no address, nothing registered."""
         seen: set[str] = set()
         for at, tool in enumerate(tools):
             if tool["type"] != self.type:
                 continue
             label, place = tool["server_label"], f"tools[{at}].server_label"
             problem = ""
-            if label in seen:
+            if len(seen) == MOST_SERVERS:
+                problem = f"there are more than {MOST_SERVERS} MCP servers."
+            elif label in seen:
                 problem = f"'{label}' is given twice. Each server has a label of its own."
             elif not tool.get("server_url") and registered_as(tenant.pk, label) is None:
                 problem = (
@@ -100,7 +103,7 @@ class Mcp(ServedTool):
         if briefing.problem:
             return f"The tools of the MCP server '{tool['server_label']}' cannot be used now. {briefing.problem}"
         if briefing.left_out:
-            return f"{briefing.left_out} tools of the MCP server '{tool['server_label']}' cannot be used here."
+            return f"{briefing.left_out} of the tools of the MCP server '{tool['server_label']}' cannot be used here."
         return ""
 
     async def run(self, context: ToolContext, arguments: dict[str, Any]) -> ToolResult:
@@ -109,7 +112,7 @@ class Mcp(ServedTool):
         except NoServer as problem:
             return ToolResult(problem.message)
         except McpFailed as problem:
-            logger.info("A call of an MCP server by tenant %s failed: %s", context.tenant_id, problem.message)
+            logger.info("A call of an MCP server by tenant %s failed: %s", context.tenant_id, problem.logged)
             doubt = " It may have been carried out all the same." if problem.was_sent else ""
             return ToolResult(problem.message + doubt)
 
@@ -127,7 +130,7 @@ class Mcp(ServedTool):
         result = await session.call_tool(
             server, listing.version, context.of, arguments, key=context.call_id, seconds=seconds
         )
-        return await results.told(result, context, threads())
+        return await results.told(result, context, threads(), server.without_secrets)
 
 
 LOST = (

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -68,7 +69,7 @@ def test_of_many_tools_so_many_are_offered_and_the_rest_is_told(shopper: Shopper
     shop.page = 1_000
     offers, note = shopper.told(shopper.tool(shop.url))
     assert len(offers) == 128
-    assert note == "384 tools of the MCP server 'shop' cannot be used here."
+    assert note == "384 of the tools of the MCP server 'shop' cannot be used here."
 
 
 def test_ten_thousand_tools_at_once_are_not_read(shopper: Shopper) -> None:
@@ -392,3 +393,60 @@ def test_rows_are_unique(shopper: Shopper) -> None:
         McpServer.objects.create(tenant=shopper.tenant, label="x", url="http://b/")
     with pytest.raises(IntegrityError):
         McpToolList.objects.insert([McpToolList(tenant=shopper.tenant, digest="d") for _ in range(2)])
+
+
+def test_credentials_that_a_server_echoes_reach_nobody(shopper: Shopper, shop: McpTestServer) -> None:
+    headers = {"Authorization": "Bearer s3cret-t0ken", "X-Team": "engineering", "Api-Key": "k3y"}
+    chosen = shopper.tool(shop.url, headers=headers)
+    shop.answer = lambda params: text_result(f"You sent {headers} and s3cret-t0ken.")
+    output = shopper.call(chosen, "echo").output
+    assert "s3cret-t0ken" not in output
+    assert "engineering" in output
+
+    def refuse(posted: Posted) -> None:
+        if not posted.handshake():
+            error = {"code": -32000, "message": "s3cret-t0ken is not valid"}
+            posted.answer(json.dumps({"jsonrpc": "2.0", "id": posted.id, "error": error}).encode())
+
+    with raw_server(refuse) as url:
+        chosen = shopper.tool(url, headers=headers)
+        expected = "The MCP server 'shop' answered with an error: [secret] is not valid"
+        assert shopper.told(chosen)[1].endswith(expected)
+        assert shopper.call(chosen, "echo").output == expected
+
+
+def test_tools_that_need_other_clients_are_left_out(shopper: Shopper, shop: McpTestServer) -> None:
+    later = tool("later").model_copy(update={"execution": types.ToolExecution(task_support="required")})
+    shop.tools = [later, tool("now")]
+    offers, note = shopper.told(shopper.tool(shop.url))
+    assert names(offers) == ["shop_now"]
+    assert note == "1 of the tools of the MCP server 'shop' cannot be used here."
+
+
+def test_a_slow_server_holds_up_nobody_who_has_an_older_list(
+    shopper: Shopper, shop: McpTestServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "RENEWAL_SECONDS", 0.3)
+    server = server_of(shopper.tenant.pk, shopper.tool(shop.url))
+    shopper.offers(shopper.tool(shop.url))
+    shopper.lists.update(next_at=timezone.now(), fetched_at=timezone.now() - timedelta(days=1))
+    assert lists.claim(server) is lists.State.RENEWED
+    assert lists.claim(server) is lists.State.STALE
+    lists.release(server)
+    with raw_server(lambda posted: time.sleep(5)) as url:
+        moved = shopper.lists.get()
+        moved.digest = server_of(shopper.tenant.pk, shopper.tool(url)).digest
+        moved.save()
+        began = time.monotonic()
+        assert len(shopper.offers(shopper.tool(url))) == 2
+        assert time.monotonic() - began < 3
+
+
+def test_a_tenant_has_only_so_many_lists(
+    shopper: Shopper, shop: McpTestServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lists, "MOST_LISTS", 3)
+    for number in range(5):
+        shopper.offers(shopper.tool(shop.url, headers={"X": str(number)}))
+    assert shopper.lists.count() == 3
+    assert shopper.lists.filter(digest=server_of(shopper.tenant.pk, shopper.tool(shop.url, headers={"X": "4"})).digest)
