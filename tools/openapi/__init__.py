@@ -19,6 +19,7 @@ from tools.openapi.faults import BadArguments, BadAuthentication, BadDocument
 from tools.openapi.operation import Operation
 from tools.openapi.reading import MAX_BYTES
 from tools.openapi.requests import Request, request_for
+from tools.openapi.writing import openapi_of
 
 __all__ = [
     "MAX_BYTES",
@@ -32,6 +33,7 @@ __all__ = [
     "check_authentication",
     "masked",
     "merged",
+    "openapi_of",
     "read_document",
     "request_for",
     "token_of",

@@ -15,6 +15,7 @@ from tools.openapi.references import References
 from tools.openapi.servers import server_url
 from tools.openapi.swagger2 import METHODS, converted
 
+MAX_OPERATIONS = 3_000
 MAX_NAME = 128
 MAX_DESCRIPTION = 512
 
@@ -39,6 +40,7 @@ def read_document(source: str | bytes | Mapping[str, Any], url: str = "") -> Doc
     """
     document = parsed(source)
     version = version_of(document)
+    _check_number(document)
     references = References(document)
     references.check()
     check_structure(document, version)
@@ -58,7 +60,7 @@ class _Reading:
         self._document = document
         self._references = references
         self._url = url
-        self._names: set[str] = set()
+        self._names: dict[str, int] = {}  # each with the highest number that it was given
 
     def operations(self) -> Iterator[Operation]:
         paths = as_object(self._document.get("paths", {}), ("paths",))
@@ -127,11 +129,12 @@ class _Reading:
         """The operation's id in the form that functions need, made where there is none, numbered if it is taken."""
         name = given if _OPERATION_ID.match(given) else _made(given or f"{method}_{path}")
         name = name[:MAX_NAME]
-        number, free = 1, name
+        free = name
         while free in self._names:
-            number += 1
-            free = f"{name[: MAX_NAME - len(str(number)) - 1]}_{number}"
-        self._names.add(free)
+            self._names[name] += 1
+            number = str(self._names[name])
+            free = f"{name[: MAX_NAME - len(number) - 1]}_{number}"
+        self._names[free] = 1
         return free
 
     def _security(self, source: dict[str, Any], place: Place) -> tuple[tuple[SecurityScheme, ...], ...]:
@@ -170,6 +173,13 @@ class _Reading:
             return replace(scheme, token_url=urljoin(self._url, _text(flow, "tokenUrl", there)))
         except ValueError:
             raise BadDocument((*there, "flows", "clientCredentials", "tokenUrl"), "This is not a valid URL.") from None
+
+
+def _check_number(document: Members) -> None:
+    paths = document.get("paths")
+    items = paths.values() if isinstance(paths, dict) else ()
+    if sum(method in item for item in items if isinstance(item, dict) for method in METHODS) > MAX_OPERATIONS:
+        raise BadDocument("paths", f"The document has more than {MAX_OPERATIONS:,} operations.")
 
 
 def _check_template(path: str, parameters: list[tuple[dict[str, Any], Place]], place: Place) -> None:

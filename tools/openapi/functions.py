@@ -12,7 +12,7 @@ from tools.openapi.schemas import Inlining, Schema, TooLarge, merged, only_requi
 
 MAX_CHARACTERS = 32_000  # of a function's arguments as JSON, where telling less of them comes below it
 MOST_CHARACTERS = 200_000  # however little is told
-# Levels told, values told, and whether descriptions and long lists are left out.
+# Levels told, values told, and whether descriptions and long lists are left out. The last tells no more than types.
 _ATTEMPTS = (
     (8, 2_500, False),
     (5, 2_000, False),
@@ -20,6 +20,7 @@ _ATTEMPTS = (
     (3, 2_000, False),
     (2, 2_000, True),
     (1, 10_000, True),
+    (-1, 10_000, True),
 )
 MAX_ARGUMENT = 64
 
@@ -56,13 +57,13 @@ def operation_parts(
     references: References, parameters: list[Located], body: tuple[Any, Place] | None, place: Place
 ) -> tuple[tuple[Parameter, ...], Body | None]:
     """Told as fully as a function's size allows. Raises `BadDocument`."""
-    for number, (depth, values, is_terse) in enumerate(_ATTEMPTS, 1):
+    for depth, values, is_terse in _ATTEMPTS:
         inlining = Inlining(references, depth=depth, values=values, is_terse=is_terse)
         try:
             parts = _Arguments(references, inlining).of(parameters, body)
         except TooLarge:
             continue
-        most = MOST_CHARACTERS if number == len(_ATTEMPTS) else MAX_CHARACTERS
+        most = MAX_CHARACTERS if depth > 1 else MOST_CHARACTERS
         if _characters(*parts) <= most:
             return parts
     raise BadDocument(place, "This operation takes more than a function for a model can hold.")
@@ -177,7 +178,7 @@ class _Arguments:
         )
         if kind == "multipart" and field.is_file:
             told = "Ids of files." if "items" in schema else "The id of a file."
-            text = " ".join(filter(None, (field.schema.get("description"), told)))
+            text = _added(field.schema.get("description", ""), told)
             return Field(**{**field.__dict__, "schema": field.schema | {"description": text}})
         return field
 
@@ -190,8 +191,12 @@ def _described(schema: Schema, description: Any, name: str, argument: str, where
     """With the parameter's own description, and its name where the argument had to be called otherwise."""
     text = description if isinstance(description, str) and description else schema.get("description", "")
     if argument != name:
-        text = f"{text} (`{name}` {where})".strip()
+        text = _added(text, f"(`{name}` {where})")
     return schema | {"description": text} if text else schema
+
+
+def _added(text: str, more: str) -> str:
+    return text if text.endswith(more) else f"{text} {more}".strip()
 
 
 def _flat(schema: Schema) -> Schema | None:

@@ -12,7 +12,7 @@ import pytest
 from django.test import Client
 from jsonschema import Draft202012Validator
 
-from tools.openapi import Document, Operation, read_document, request_for
+from tools.openapi import Document, Operation, openapi_of, read_document, request_for
 from tools.openapi.functions import MAX_CHARACTERS
 
 FOLDER = Path(__file__).resolve().parent.parent / "documents"
@@ -54,6 +54,7 @@ def check(document: Document) -> None:
         assert function["name"].isidentifier()
         assert function["name"].isascii()
         assert Operation.from_json(json.loads(json.dumps(operation.as_json()))) == operation
+        assert read_document(openapi_of(operation)).operations == (operation,)
     names = [each.operation_id for each in document.operations]
     assert len(set(names)) == len(names)
 
