@@ -23,7 +23,6 @@ class Migration(migrations.Migration):
                 ("updated_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ("name", models.CharField(max_length=128)),
                 ("operation", models.JSONField()),
-                ("openapi_schema", models.JSONField()),
                 ("sealed", models.TextField(blank=True, default="", editable=False)),
                 (
                     "use_for_everyone",

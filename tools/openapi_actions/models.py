@@ -12,14 +12,14 @@ from django.utils import timezone
 from assistant_site.wire.ids import WireIdField
 from tenants import encryption
 from tenants.models import Tenant, TenantModel, TenantQuerySet
-from tools.openapi import Operation, masked
+from tools.openapi import Operation, masked, openapi_of
 
 Authentication = dict[str, Any]
 NO_AUTHENTICATION: Authentication = {"type": "none"}
 
 
 class Action(TenantModel):
-    """`operation` is what a call needs, `openapi_schema` the document it was read from, cut to this operation."""
+    """`operation` is all that a call needs, as it was read from a document."""
 
     wire_noun = "action"
 
@@ -28,7 +28,6 @@ class Action(TenantModel):
     updated_at = models.DateTimeField(default=timezone.now, editable=False)
     name = models.CharField(max_length=128)
     operation = models.JSONField()
-    openapi_schema = models.JSONField()
     sealed = models.TextField(default="", blank=True, editable=False)  # the authentication, encrypted
     use_for_everyone = models.BooleanField(
         default=False, help_text="All tenants may use it, where ACTIONS_FOR_EVERYONE is on."
@@ -102,6 +101,11 @@ class Action(TenantModel):
     @property
     def function_def(self) -> dict[str, Any]:
         return self.called.function_def
+
+    @property
+    def openapi_schema(self) -> dict[str, Any]:
+        """A document of this operation alone."""
+        return openapi_of(self.called)
 
     @property
     def extra(self) -> dict[str, Any]:

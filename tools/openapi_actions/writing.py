@@ -18,7 +18,6 @@ from tools.openapi import (
     merged,
     read_document,
 )
-from tools.openapi_actions.cutting import cut
 from tools.openapi_actions.models import NO_AUTHENTICATION, Action, Authentication
 
 SCHEMA = "openapi_schema"
@@ -48,7 +47,7 @@ def create_actions(
     for operation in document.operations:
         check(authentication, operation)
         action = Action(tenant=tenant, use_for_everyone=use_for_everyone, metadata=metadata or {})
-        describe(action, operation, document)
+        describe(action, operation)
         action.set_authentication(authentication or NO_AUTHENTICATION)
         actions.append(action)
     Action.objects.insert(actions)
@@ -67,7 +66,7 @@ def modify_action(*, tenant: Tenant, action_id: str, changes: dict[str, Any], ur
         action: Action = Action.objects.of(tenant).select_for_update(no_key=True).fetch(action_id)
         before = action.called.server
         if document is not None:
-            describe(action, document.operations[0], document)
+            describe(action, document.operations[0])
         authentication = action.authentication
         if changes.get("authentication") is not None:
             authentication = together(changes["authentication"], authentication)
@@ -98,10 +97,9 @@ def bad_document(fault: BadDocument) -> InvalidRequest:
     return InvalidRequest(f"Invalid '{where}': {fault.message}", param=where, code="invalid_openapi_schema")
 
 
-def describe(action: Action, operation: Operation, document: Document) -> None:
+def describe(action: Action, operation: Operation) -> None:
     action.name = operation.operation_id
     action.operation = operation.as_json()
-    action.openapi_schema = cut(document.openapi, operation.path, operation.method)
     action.__dict__.pop("called", None)
 
 

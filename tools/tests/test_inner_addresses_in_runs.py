@@ -49,10 +49,7 @@ def listening() -> Iterator[Listening]:
 def actions_at(lena: LiveCaller, urls: list[str]) -> list[Action]:
     """An action for each address, stored past the judgement of documents."""
     operations = [Operation(f"get_{number}", "GET", url.rstrip("/"), "/", "Gets.") for number, url in enumerate(urls)]
-    rows = [
-        Action(tenant=lena.tenant, name=each.operation_id, operation=each.as_json(), openapi_schema={})
-        for each in operations
-    ]
+    rows = [Action(tenant=lena.tenant, name=each.operation_id, operation=each.as_json()) for each in operations]
     return Action.objects.insert(rows)
 
 
