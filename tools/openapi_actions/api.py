@@ -1,4 +1,4 @@
-"""`/actions`, in the shapes of Open Assistant API. Where something must be fetched first, the answer comes late."""
+"""`/actions`, in the shapes of Open Assistant API."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -14,50 +14,31 @@ from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from assistant_site import fetching
-from assistant_site.fetching import CannotFetch
 from assistant_site.wire import rest
 from assistant_site.wire.errors import InvalidRequest, ServerError, WireError
-from assistant_site.wire.late import LateResponse
+from assistant_site.wire.late import AskAgain, LateResponse
 from assistant_site.wire.lists import PageQuery, page
 from assistant_site.wire.pages import DeletedSerializer, list_of, page_parameters
 from assistant_site.wire.rendering import dumps
 from assistant_site.wire.rest import WireView
 from tenants import reach
 from tenants.encryption import Undecryptable
-from tenants.models import Tenant
-from tools.openapi import MAX_BYTES, BadArguments, BadAuthentication
+from tools.openapi import BadArguments, BadAuthentication
 from tools.openapi_actions import answers, calling, writing
 from tools.openapi_actions.calling import Call, CallFailed
 from tools.openapi_actions.models import Action, usable_by
+from tools.openapi_actions.reading import SCHEMA, document_of
 from tools.openapi_actions.serializers import (
     ActionObjectSerializer,
     CreateActionRequestSerializer,
     ModifyActionRequestSerializer,
     RunActionRequestSerializer,
 )
-from tools.openapi_actions.tool import action_threads, with_bytes
+from tools.openapi_actions.tool import with_bytes
 
 logger = logging.getLogger(__name__)
 
-DOCUMENT_SECONDS = 20.0
 RUN_SECONDS = 60.0  # a caller waits for it
-
-
-def address_in(body: dict[str, Any]) -> str:
-    """The address from which the document is to be fetched; empty if it came with the request."""
-    given = body.get(writing.SCHEMA)
-    text = given.strip() if isinstance(given, str) else ""
-    return text if text.startswith(("http://", "https://")) else ""
-
-
-async def fetched(url: str, allowed_hosts: tuple[str, ...]) -> tuple[bytes, str]:
-    """A document and the address it came from in the end."""
-    try:
-        document = await fetching.fetch(url, max_bytes=MAX_BYTES, seconds=DOCUMENT_SECONDS, allowed_hosts=allowed_hosts)
-    except CannotFetch as failure:
-        raise InvalidRequest(f"Invalid '{writing.SCHEMA}': {failure.message}", param=writing.SCHEMA) from None
-    return document.body, document.url
 
 
 def late(make: Callable[[], Awaitable[Any]]) -> LateResponse:
@@ -84,22 +65,11 @@ class ActionListView(WireView):
     def post(self, request: Request) -> HttpResponseBase:
         body = self.parse(CreateActionRequestSerializer)
         writing.check_sharing(body["use_for_everyone"])
-        source = body.pop(writing.SCHEMA)
-        if url := address_in({writing.SCHEMA: source}):
-            return late(partial(created_from, self.tenant, url, reach.allowed_for(self.tenant), body))
-        return Response(created(self.tenant, source, "", body))
-
-
-def created(tenant: Tenant, source: Any, url: str, body: dict[str, Any]) -> list[dict[str, Any]]:
-    actions = writing.create_actions(tenant=tenant, source=source, url=url, **body)
-    return [ActionObjectSerializer.of(action) for action in actions]
-
-
-async def created_from(
-    tenant: Tenant, url: str, allowed: tuple[str, ...], body: dict[str, Any]
-) -> list[dict[str, Any]]:
-    source, last = await fetched(url, allowed)
-    return await action_threads().run(created, tenant, source, last, body)
+        document = document_of(request, self.tenant, body.pop(SCHEMA))
+        if isinstance(document, AskAgain):
+            return document
+        actions = writing.create_actions(tenant=self.tenant, document=document, **body)
+        return Response([ActionObjectSerializer.of(action) for action in actions])
 
 
 class ActionDetailView(WireView):
@@ -113,26 +83,17 @@ class ActionDetailView(WireView):
     def post(self, request: Request, action_id: str) -> HttpResponseBase:
         Action.objects.of(self.tenant).only("pk").fetch(action_id)
         changes = self.parse(ModifyActionRequestSerializer, partial=True)
-        if url := address_in(changes):
-            return late(partial(modified_from, self.tenant, action_id, url, reach.allowed_for(self.tenant), changes))
-        return Response(modified(self.tenant, action_id, changes))
+        source = changes.pop(SCHEMA, None)
+        document = document_of(request, self.tenant, source) if source is not None else None
+        if isinstance(document, AskAgain):
+            return document
+        action = writing.modify_action(tenant=self.tenant, action_id=action_id, document=document, changes=changes)
+        return Response(ActionObjectSerializer.of(action))
 
     @extend_schema(request=None, responses=DeletedSerializer)
     def delete(self, request: Request, action_id: str) -> Response:
         Action.objects.of(self.tenant).only("pk").fetch(action_id).delete()
         return Response({"id": action_id, "object": "action.deleted", "deleted": True})
-
-
-def modified(tenant: Tenant, action_id: str, changes: dict[str, Any], url: str = "") -> dict[str, Any]:
-    action = writing.modify_action(tenant=tenant, action_id=action_id, changes=changes, url=url)
-    return ActionObjectSerializer.of(action)
-
-
-async def modified_from(
-    tenant: Tenant, action_id: str, url: str, allowed: tuple[str, ...], changes: dict[str, Any]
-) -> dict[str, Any]:
-    source, last = await fetched(url, allowed)
-    return await action_threads().run(modified, tenant, action_id, changes | {writing.SCHEMA: source}, last)
 
 
 class RunActionView(WireView):

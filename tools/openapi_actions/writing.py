@@ -1,6 +1,6 @@
 """What is done to actions: made of a document, changed, deleted."""
 
-from collections.abc import Mapping
+import logging
 from typing import Any
 
 from django.conf import settings
@@ -8,35 +8,31 @@ from django.db import transaction
 from django.utils import timezone
 
 from assistant_site.wire.errors import InvalidRequest, PermissionDenied
+from tenants.encryption import Undecryptable
 from tenants.models import Tenant
 from tools.openapi import (
     BadAuthentication,
-    BadDocument,
     Document,
     Operation,
     check_authentication,
     merged,
-    read_document,
 )
 from tools.openapi_actions.models import NO_AUTHENTICATION, Action, Authentication
+from tools.openapi_actions.reading import SCHEMA
 
-SCHEMA = "openapi_schema"
-
-Source = str | bytes | Mapping[str, Any]  # of a document: text, JSON or YAML, or its values
+logger = logging.getLogger(__name__)
 
 
 def create_actions(
     *,
     tenant: Tenant,
-    source: Source,
-    url: str = "",
+    document: Document,
     authentication: Authentication | None = None,
     use_for_everyone: bool = False,
     metadata: dict[str, str] | None = None,
 ) -> list[Action]:
-    """An action for each operation of the document; none at all if one is broken. `url` is where it came from."""
+    """An action for each operation of the document."""
     check_sharing(use_for_everyone)
-    document = read(source, url)
     if len(document.operations) > settings.ACTIONS_PER_DOCUMENT:
         raise InvalidRequest(
             f"The document has {len(document.operations)} operations; at most {settings.ACTIONS_PER_DOCUMENT} can be "
@@ -54,10 +50,11 @@ def create_actions(
     return actions
 
 
-def modify_action(*, tenant: Tenant, action_id: str, changes: dict[str, Any], url: str = "") -> Action:
+def modify_action(
+    *, tenant: Tenant, action_id: str, document: Document | None = None, changes: dict[str, Any]
+) -> Action:
     """Changes what is given. A secret that comes as it is shown, hidden, stays; but not for another server."""
     check_sharing(changes.get("use_for_everyone", False))
-    document = read(changes[SCHEMA], url) if changes.get(SCHEMA) else None
     if document is not None and len(document.operations) != 1:
         raise InvalidRequest(
             f"The document of one action must have one operation, not {len(document.operations)}.", param=SCHEMA
@@ -67,16 +64,17 @@ def modify_action(*, tenant: Tenant, action_id: str, changes: dict[str, Any], ur
         before = action.called.server
         if document is not None:
             describe(action, document.operations[0])
-        authentication = action.authentication
         if changes.get("authentication") is not None:
-            authentication = together(changes["authentication"], authentication)
-        elif action.called.server != before and action.sealed:
+            authentication = together(changes["authentication"], known_authentication(action))
+            check(authentication, action.called)
+            action.set_authentication(authentication)
+        elif action.sealed and action.called.server != before:
             raise InvalidRequest(
                 "The document names another server: give 'authentication' again, so that no secret goes there unasked.",
                 param="authentication",
             )
-        check(authentication, action.called)
-        action.set_authentication(authentication)
+        elif document is not None:
+            check(known_authentication(action), action.called)
         for name in ("use_for_everyone", "metadata"):
             if name in changes:
                 setattr(action, name, changes[name])
@@ -85,16 +83,13 @@ def modify_action(*, tenant: Tenant, action_id: str, changes: dict[str, Any], ur
     return action
 
 
-def read(source: Source, url: str) -> Document:
+def known_authentication(action: Action) -> Authentication:
+    """The one that is stored; none, if it cannot be read any more."""
     try:
-        return read_document(source, url)
-    except BadDocument as fault:
-        raise bad_document(fault) from None
-
-
-def bad_document(fault: BadDocument) -> InvalidRequest:
-    where = f"{SCHEMA}.{fault.place}" if fault.place else SCHEMA
-    return InvalidRequest(f"Invalid '{where}': {fault.message}", param=where, code="invalid_openapi_schema")
+        return action.authentication
+    except Undecryptable as problem:
+        logger.error("Action %s: %s", action.pk, problem)
+        return NO_AUTHENTICATION
 
 
 def describe(action: Action, operation: Operation) -> None:
