@@ -23,7 +23,7 @@ from tools.openapi.faults import BadArguments, BadAuthentication
 from tools.openapi.operation import Operation, SecurityScheme
 from tools.openapi.requests import HIDDEN, Request, header_value, with_query
 from tools.openapi.servers import origin
-from tools.openapi.styles import encoded
+from tools.openapi.styles import TOKEN, encoded
 
 TYPES = ("none", "bearer", "basic", "custom", "api_key", "oauth2")
 DEFAULT_TOKEN_SECONDS = 300.0  # of a token that comes without `expires_in`
@@ -37,7 +37,6 @@ _KNOWN = {
     "api_key": ("secret", "in", "name"),
     "oauth2": ("client_id", "client_secret", "token_url", "scope", "client_auth"),
 }
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # Of the connection, or of the body that the operation makes.
 _NOT_CUSTOM = frozenset(
@@ -202,7 +201,7 @@ def _check_headers(content: Any) -> None:
         raise BadAuthentication("authentication.content", "This must be an object of headers and their values.")
     for name, value in content.items():
         place = f"authentication.content.{str(name)[:100]}"
-        if not isinstance(name, str) or not _TOKEN.match(name):
+        if not isinstance(name, str) or not TOKEN.match(name):
             raise BadAuthentication(place, "This is no name of a header.")
         if name.lower() in _NOT_CUSTOM:
             raise BadAuthentication(place, "This header is made out of the request and cannot be given.")
@@ -255,7 +254,7 @@ def _key_place(authentication: Authentication, operation: Operation | None) -> t
         return where, ""  # the document may say it
     if not name:
         raise BadAuthentication("authentication.name", "The document does not say what the key is called: give `name`.")
-    if where != "query" and (not _TOKEN.match(name) or name.lower() in _NOT_CUSTOM):
+    if where != "query" and (not TOKEN.match(name) or name.lower() in _NOT_CUSTOM):
         raise BadAuthentication("authentication.name", f"This is no name of a {where} that can be given.")
     return where, name
 

@@ -1,7 +1,6 @@
 """The body of a request, in the operation's media type."""
 
 import hashlib
-import json
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -9,7 +8,7 @@ from typing import Any
 from tools.openapi.faults import BadArguments
 from tools.openapi.operation import Body, Field
 from tools.openapi.schemas import Schema
-from tools.openapi.styles import encoded, in_query, text_of
+from tools.openapi.styles import encoded, in_query, json_of, text_of
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _MAY_BREAK = {'"': "%22", "\r": "%0D", "\n": "%0A"}
@@ -18,7 +17,7 @@ _MAY_BREAK = {'"': "%22", "\r": "%0D", "\n": "%0A"}
 def body_of(body: Body, value: Any) -> tuple[bytes, str]:
     """The bytes and their content type. Raises `BadArguments`."""
     if body.kind == "json":
-        return json_bytes(value), body.media_type
+        return _utf8(json_of(value)), body.media_type
     if body.kind in ("form", "multipart"):
         if not isinstance(value, dict):
             raise BadArguments(f"“{body.argument}” must be an object.")
@@ -27,26 +26,21 @@ def body_of(body: Body, value: Any) -> tuple[bytes, str]:
             pairs = [pair for name, each in value.items() for pair in _form_pairs(name, each, fields.get(name))]
             return "&".join(pairs).encode(), body.media_type
         return _multipart([part for name, each in value.items() for part in _parts(name, each, fields.get(name))], body)
-    if is_file(value):
-        own = str(value.get("type") or "")
-        is_general = body.media_type.endswith("/octet-stream")
-        return value["bytes"], own if own and is_general else body.media_type
-    return _utf8(text_of(value)), body.media_type
+    own = str(value.get("type") or "") if is_file(value) else ""
+    wanted = body.media_type
+    if "*" in wanted or wanted.endswith("/octet-stream"):
+        wanted = own or ("text/plain" if wanted == "text/*" else "application/octet-stream")
+    return value["bytes"] if is_file(value) else _utf8(text_of(value)), wanted
 
 
 def is_file(value: Any) -> bool:
     return isinstance(value, dict) and isinstance(value.get("bytes"), bytes)
 
 
-def json_bytes(value: Any) -> bytes:
-    try:
-        return _utf8(json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False))
-    except (TypeError, ValueError, RecursionError):
-        raise BadArguments("The arguments cannot be written as JSON.") from None
-
-
 def fitted(value: Any, schema: Schema) -> Any:
     """The value with whole numbers where the schema has integers, as models write 1.0 for 1."""
+    if not schema:
+        return value
     kinds = schema.get("type")
     if isinstance(value, float) and value.is_integer() and "integer" in (kinds if isinstance(kinds, list) else [kinds]):
         return int(value)

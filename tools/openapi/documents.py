@@ -76,7 +76,7 @@ class _Reading:
     def _operation(self, path: str, method: str, item: dict[str, Any], item_place: Place) -> Operation:
         place = (*item_place, method)
         source = as_object(item[method], place)
-        template = path.partition("#")[0]
+        template = _template(path)
         parameters = self._parameters(source, place, item, item_place)
         _check_template(template, parameters, place)
         body = (
@@ -180,6 +180,13 @@ def _check_number(document: Members) -> None:
     items = paths.values() if isinstance(paths, dict) else ()
     if sum(method in item for item in items if isinstance(item, dict) for method in METHODS) > MAX_OPERATIONS:
         raise BadDocument("paths", f"The document has more than {MAX_OPERATIONS:,} operations.")
+
+
+def _template(path: str) -> str:
+    """Without a fragment, and with no more of a query than what is always the same: parameters add the rest."""
+    path, _, query = path.partition("#")[0].partition("?")
+    fixed = "&".join(pair for pair in query.split("&") if pair and "{" not in pair)
+    return f"{path}?{fixed}" if fixed else path
 
 
 def _check_template(path: str, parameters: list[tuple[dict[str, Any], Place]], place: Place) -> None:

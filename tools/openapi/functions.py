@@ -9,6 +9,7 @@ from tools.openapi.operation import FORM, MULTIPART, Body, Field, Parameter, Whe
 from tools.openapi.reading import as_object, as_text
 from tools.openapi.references import References
 from tools.openapi.schemas import Inlining, Schema, TooLarge, merged, only_required
+from tools.openapi.styles import TOKEN
 
 MAX_CHARACTERS = 32_000  # of a function's arguments as JSON, where telling less of them comes below it
 MOST_CHARACTERS = 200_000  # however little is told
@@ -104,6 +105,8 @@ class _Arguments:
             raise BadDocument((*place, "in"), f"A parameter cannot be in “{where[:40]}”.")
         if where == "header" and name.lower() in _NOT_HEADERS:
             return None
+        if where == "header" and not TOKEN.match(name):
+            raise BadDocument((*place, "name"), f"“{name[:100]}” is no name of a header.")
         schema, place_of_schema, is_json = source.get("schema", {}), (*place, "schema"), False
         if "content" in source:
             content = as_object(source["content"], (*place, "content"))
@@ -142,7 +145,7 @@ class _Arguments:
         if isinstance(description := source.get("description"), str):
             told = {"description": description} | told
         body = Body(
-            media_type="application/json" if "*" in media_type else media_type,
+            media_type="application/json" if media_type in ("*/*", "application/*") else media_type,
             required=source.get("required") is True,
             schema=told,
         )

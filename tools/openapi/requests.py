@@ -4,26 +4,26 @@ Arguments fill the places that the operation has for them. None of them can chan
 climb out of its segment of the path.
 """
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
-from tools.openapi.bodies import body_of, fitted, json_bytes
+from tools.openapi.bodies import body_of, fitted
 from tools.openapi.faults import BadArguments
 from tools.openapi.operation import Body, Field, Operation, Parameter, has_one_value, one_value
 from tools.openapi.schemas import Schema
 from tools.openapi.servers import PATH_SAFE, origin
-from tools.openapi.styles import encoded, in_cookie, in_header, in_path, in_query
+from tools.openapi.styles import TOKEN, encoded, in_cookie, in_header, in_path, in_query, json_of
 
 ACCEPT = "application/json, text/*;q=0.9, */*;q=0.5"
 HIDDEN = "********"
 
 _TEMPLATE = re.compile(r"\{([^{}]*)\}")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
-_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")
-_CLIMBS = re.compile(r"(?:^|[/\\])\.\.?(?:[/\\]|$)")
+_SLASH = re.compile(r"[/\\]")
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,13 @@ class Request:
 
 def request_for(operation: Operation, arguments: Mapping[str, Any]) -> Request:
     """Raises `BadArguments`, whose text is for the model."""
+    try:
+        return _request(operation, arguments)
+    except (RecursionError, UnicodeEncodeError):
+        raise BadArguments("The arguments cannot be written: they are nested too deep, or no text.") from None
+
+
+def _request(operation: Operation, arguments: Mapping[str, Any]) -> Request:
     given = {name: value for name, value in arguments.items() if value is not None or _takes_null(operation, name)}
     _check_known(operation, given)
     path: dict[str, str] = {}
@@ -71,7 +78,7 @@ def request_for(operation: Operation, arguments: Mapping[str, Any]) -> Request:
 
 def header_value(name: str, value: str) -> str:
     """Raises `BadArguments` for what would end the header."""
-    if not _TOKEN.match(name) or _CONTROL.search(value):
+    if not TOKEN.match(name) or _CONTROL.search(value):
         raise BadArguments(f"“{name[:100]}” is a header and cannot have line breaks or control characters.")
     return quote(value.strip(" \t"), safe="".join(map(chr, range(32, 127))) + "\t")
 
@@ -131,12 +138,14 @@ def _value(each: Parameter | Field, name: str, given: dict[str, Any]) -> Any:
         return one_value(each.schema)
     value = fitted(given[name], each.schema)
     if has_one_value(each.schema) and value != one_value(each.schema):
-        raise BadArguments(f"“{name}” must be {json_bytes(one_value(each.schema)).decode()}; it can be left out.")
+        raise BadArguments(f"“{name}” must be {json_of(one_value(each.schema))}; it can be left out.")
     allowed = each.schema.get("enum")
     if isinstance(allowed, list) and value not in allowed:
-        listed = ", ".join(json_bytes(one).decode() for one in allowed[:50])
+        listed = ", ".join(json_of(one) for one in allowed[:50])
         raise BadArguments(f"“{name}” must be one of {listed}.")
     kinds = each.schema.get("type")
+    if kinds in ("array", "object") and isinstance(value, str):
+        value = fitted(_unquoted(value), each.schema)
     if kinds == "array" and not isinstance(value, list):
         return [value] if not isinstance(value, dict) or "bytes" in value else _refuse(name, "a list")
     if kinds == "object" and not isinstance(value, dict):
@@ -144,6 +153,15 @@ def _value(each: Parameter | Field, name: str, given: dict[str, Any]) -> Any:
     if kinds in ("string", "integer", "number", "boolean") and isinstance(value, list):
         return _refuse(name, f"one value ({kinds}) and no list")
     return value
+
+
+def _unquoted(text: str) -> Any:
+    """What models sometimes write as a text in JSON instead of as JSON."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    return value if isinstance(value, list | dict) else text
 
 
 def _refuse(name: str, wanted: str) -> Any:
@@ -154,19 +172,16 @@ def _write(
     each: Parameter, value: Any, path: dict[str, str], query: list[str], headers: dict[str, str], cookies: list[str]
 ) -> None:
     if each.is_json:
-        value = json_bytes(value).decode()
-    try:
-        if each.where == "path":
-            path[each.name] = _segment(each, value)
-        elif each.where == "query":
-            query += in_query(each.name, value, each.style, each.explode, each.allow_reserved)
-        elif each.where == "header":
-            if value not in ([], {}):
-                headers[each.name] = header_value(each.name, in_header(value, each.style, each.explode))
-        elif written := in_cookie(each.name, value, each.explode):
-            cookies.append(written)
-    except (UnicodeEncodeError, ValueError, TypeError):
-        raise BadArguments(f"“{each.argument}” cannot be written into the request.") from None
+        value = json_of(value)
+    if each.where == "path":
+        path[each.name] = _segment(each, value)
+    elif each.where == "query":
+        query += in_query(each.name, value, each.style, each.explode, each.allow_reserved)
+    elif each.where == "header":
+        if value not in ([], {}):
+            headers[each.name] = header_value(each.name, in_header(value, each.style, each.explode))
+    elif written := in_cookie(each.name, value, each.explode):
+        cookies.append(written)
 
 
 def _segment(each: Parameter, value: Any) -> str:
@@ -214,5 +229,9 @@ def _url(operation: Operation, path: dict[str, str], query: list[str]) -> str:
 
 def _check_segments(template: str, written: str) -> None:
     """Servers and clients take `.` and `..` out of a path, also where they are encoded."""
-    if _CLIMBS.search(unquote(written)) and not _CLIMBS.search(template):
+    if _climbs(written) > _climbs(template):
         raise BadArguments("An argument that stands in the path cannot be “.” or “..”, nor have these between slashes.")
+
+
+def _climbs(path: str) -> int:
+    return sum(segment in (".", "..") for segment in _SLASH.split(unquote(path)))

@@ -5,9 +5,12 @@ import re
 from typing import Any
 from urllib.parse import quote
 
+from tools.openapi.faults import BadArguments
+
 # Reserved characters that an `allowReserved` value may keep. Not those that would end the value or the query, nor those
 # that no query may have, nor a plus, which forms read as a blank.
 RESERVED = ":/?@!$'()*,;="
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z")  # what a header may be called
 _ENCODED = re.compile(r"(%[0-9A-Fa-f]{2})")
 
 _DELIMITERS = {"spaceDelimited": "%20", "pipeDelimited": "%7C", "tabDelimited": "%09"}
@@ -16,9 +19,15 @@ Pairs = list[tuple[str, str]]
 
 def text_of(value: Any) -> str:
     """A value as text: `true`, `1`, `1.5`; what has values in it, as JSON."""
-    if isinstance(value, str):
-        return value
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return value if isinstance(value, str) else json_of(value)
+
+
+def json_of(value: Any) -> str:
+    """Compact JSON. Raises `BadArguments` for what JSON does not have."""
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        raise BadArguments("The arguments cannot be written as JSON.") from None
 
 
 def encoded(text: str, allow_reserved: bool = False) -> str:

@@ -181,6 +181,13 @@ def test_text_and_bytes() -> None:
     assert (request.content, request.headers["Content-Type"]) == (PICTURE["bytes"], "image/png")
 
 
+def test_a_range_of_media_types_takes_the_files_own() -> None:
+    for wanted, expected in (("image/*", "image/png"), ("text/*", "image/png"), ("*/*", "application/json")):
+        found = posting(BINARY if wanted != "*/*" else TEXT, wanted)
+        value = "x" if wanted == "*/*" else PICTURE
+        assert request_for(found, {"body": value}).headers["Content-Type"] == expected
+
+
 def test_read_only_properties_are_not_asked_for() -> None:
     found = posting(thing(id=WHOLE | {"readOnly": True}, name=TEXT) | {"required": ["id", "name"]})
     assert found.function_def["parameters"]["properties"] == {"name": TEXT}

@@ -309,6 +309,7 @@ AT = "paths./a/{id}.get"
         ),
         (spoiled(*GET, "parameters", 1), AT, "The path has “{id}”"),
         (spoiled(*GET, "parameters", 1, to=parameter("q", "query")), f"{AT}.parameters[1]", "There is a parameter “q”"),
+        (spoiled(*GET, "parameters", 0, to=parameter("a\nb", "header")), f"{AT}.parameters[0].name", "no name of a"),
         (spoiled(*GET, "requestBody", to={}), f"{AT}.requestBody", "“content” is missing."),
         (spoiled("swagger", to="1.2", swagger_2=True), "swagger", "is not known here"),
         (

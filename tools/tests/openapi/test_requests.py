@@ -41,6 +41,15 @@ def test_a_list_may_be_given_as_its_only_item() -> None:
     assert request_for(found, {"ids": 7}).url == f"{SERVER}/things?ids=7"
 
 
+def test_lists_and_objects_may_be_given_as_json() -> None:
+    found = operation(
+        parameter("ids", "query", {"type": "array", "items": {"type": "integer"}}),
+        parameter("o", "query", {"type": "object"}, style="deepObject"),
+    )
+    assert request_for(found, {"ids": "[1, 2.0]", "o": '{"a": 1}'}).url == f"{SERVER}/things?ids=1&ids=2&o%5Ba%5D=1"
+    assert request_for(found, {"ids": "[1"}).url == f"{SERVER}/things?ids=%5B1"
+
+
 def test_what_has_one_value_is_not_asked_for() -> None:
     version = parameter("v", "query", {"type": "string", "enum": ["2"]}, required=True)
     found = operation(version, parameter("q", "query"))
@@ -67,6 +76,39 @@ def test_names_that_providers_refuse_are_replaced_and_explained() -> None:
 def test_a_query_in_the_path_is_gone_on_with() -> None:
     found = operation(parameter("q", "query"), path="/things?kind=a b#part")
     assert request_for(found, {"q": "x"}).url == f"{SERVER}/things?kind=a%20b&q=x"
+
+
+def test_a_query_of_parameters_in_the_path_is_written_by_them() -> None:
+    found = operation(parameter("term", "query"), parameter("n", "query"), path="/things?v=2&term={term}&n={n}")
+    assert request_for(found, {"term": "a b"}).url == f"{SERVER}/things?v=2&term=a%20b"
+
+
+def deep(levels: int) -> Any:
+    value: Any = "x"
+    for _ in range(levels):
+        value = {"a": [value]}
+    return value
+
+
+@pytest.mark.parametrize("value", ["\ud800", float("inf"), {1, 2}, b"bytes", deep(3_000), {"\ud800": "\ud800"}])
+@pytest.mark.parametrize(
+    "found",
+    [
+        operation(parameter("a", "path", {}), path="/{a}"),
+        *(operation(parameter("a", where, {}), path="/") for where in ("query", "header", "cookie")),
+        operation(parameter("a", "query", {"type": "object"}, style="deepObject", explode=True)),
+        *(posting({"type": "object", "properties": {"a": {}}}, kind) for kind in
+          ("application/json", "application/x-www-form-urlencoded", "multipart/form-data")),
+        posting({"type": "object", "properties": {"a": {"properties": {"a": {}}}}}),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_written_is_told(found: Operation, value: Any) -> None:
+    try:
+        request = request_for(found, {"a": value})
+    except BadArguments:
+        return
+    assert request.url.isascii()
+    assert (request.content or b"").decode("utf-8") is not None
 
 
 HOSTILE = [
