@@ -4,6 +4,7 @@ import asyncio
 import base64
 import binascii
 import json
+import logging
 import mimetypes
 import re
 from collections.abc import Callable
@@ -31,18 +32,20 @@ from tools.code_interpreter.arguments import storable
 from tools.code_interpreter.outputs import BYTES_PER_TOKEN, cut
 from tools.tool import StoredFile, ToolContext, ToolResult
 
+logger = logging.getLogger(__name__)
+
 MOST_FILES = 10  # of one call
 MOST_NAME = 100  # characters of a file's name
 NOTHING = "The tool gave nothing back."
 
 # Pictures that models take, by how they begin; another one is a file like any other.
 _PICTURES = {
-    "image/png": (b"\x89PNG\r\n\x1a\n", ".png"),
-    "image/jpeg": (b"\xff\xd8\xff", ".jpg"),
-    "image/gif": (b"GIF8", ".gif"),
-    "image/webp": (b"RIFF", ".webp"),
+    "image/png": b"\x89PNG\r\n\x1a\n",
+    "image/jpeg": b"\xff\xd8\xff",
+    "image/gif": b"GIF8",
+    "image/webp": b"RIFF",
 }
-_ENDINGS = {"audio/wav": ".wav", "audio/mpeg": ".mp3", "audio/ogg": ".ogg", "audio/mp4": ".m4a"}
+_ENDINGS = {"image/webp": ".webp", "audio/wav": ".wav", "audio/ogg": ".ogg", "audio/mp4": ".m4a"}
 _NOT_IN_NAMES = re.compile(r"[^\w.() -]")
 
 
@@ -104,13 +107,18 @@ async def _store(
     except (binascii.Error, ValueError):
         into.texts.append("[a file that cannot be read]")
         return
-    beginning, _ = _PICTURES.get(mime, (None, ""))
-    is_picture = beginning is not None and content.startswith(beginning)
-    name = name_for(uri, mime, number, is_picture=is_picture, taken={each.name for each in into.files})
+    is_picture = mime in _PICTURES and content.startswith(_PICTURES[mime])
+    own = name_in(uri) or f"{'image' if is_picture else 'file'}{_ending_of(mime)}"
+    stem, dot, ending = own.rpartition(".")
+    name = f"{stem}-{context.turn}-{context.call_id.rpartition(':')[2]}-{number}{dot}{ending}"  # no other of the run's
     try:
-        file_id = await threads.run(_new_file, context.tenant_id, name, content)
+        file_id = await threads.run(_new_file, context.tenant_id, own, content)
     except WireError as problem:
-        into.texts.append(f"[{name} could not be stored: {problem}]")
+        into.texts.append(f"[{own} could not be stored: {problem}]")
+        return
+    except Exception:
+        logger.exception("A file of an MCP server's could not be stored for tenant %s.", context.tenant_id)
+        into.texts.append(f"[{own} could not be stored]")
         return
     into.files.append(StoredFile(name, file_id))
     if is_picture:
@@ -127,14 +135,15 @@ def _new_file(tenant_id: str, name: str, content: bytes) -> str:
     return str(file.pk)
 
 
-def name_for(uri: str, mime: str, number: int, *, is_picture: bool, taken: set[str]) -> str:
-    """A file's name: the last part of its address if that is fit, else what it is and its number."""
-    last = PurePosixPath(unquote(urlsplit(uri).path)).name if uri else ""
+def name_in(uri: str) -> str:
+    """The last part of an address, if it is a file's name; else empty."""
+    try:
+        last = PurePosixPath(unquote(urlsplit(uri).path)).name
+    except ValueError:
+        return ""
     last = _NOT_IN_NAMES.sub("_", storable(last)).strip(". ")[-MOST_NAME:]
-    if last and "." in last and last not in taken:
-        return last
-    ending = _PICTURES[mime][1] if is_picture else _ENDINGS.get(mime) or mimetypes.guess_extension(mime) or ".bin"
-    kind = "image" if is_picture else "file"
-    while f"{kind}-{number}{ending}" in taken:
-        number += 1
-    return f"{kind}-{number}{ending}"
+    return last if "." in last else ""
+
+
+def _ending_of(mime: str) -> str:
+    return _ENDINGS.get(mime) or mimetypes.guess_extension(mime) or ".bin"

@@ -135,6 +135,8 @@ async def _using(
     except Exception as error:
         if not got:
             raise _told(server, watched, error, used) from error
+    if not got:
+        raise McpFailed(failures.broken_off(server.label), was_sent=used)
     return got[0]
 
 

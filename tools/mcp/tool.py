@@ -113,8 +113,10 @@ class Mcp(ServedTool):
             return ToolResult(problem.message)
         except McpFailed as problem:
             logger.info("A call of an MCP server by tenant %s failed: %s", context.tenant_id, problem.logged)
-            doubt = " It may have been carried out all the same." if problem.was_sent else ""
-            return ToolResult(problem.message + doubt)
+            return ToolResult(problem.message + (DOUBT if problem.was_sent else ""))
+        except Exception:
+            logger.exception("A call of an MCP server by tenant %s failed.", context.tenant_id)
+            return ToolResult(FAULT)
 
     async def _called(self, context: ToolContext, arguments: dict[str, Any]) -> ToolResult:
         from tools.mcp import results, session  # they load the protocol's package
@@ -133,6 +135,8 @@ class Mcp(ServedTool):
         return await results.told(result, context, threads(), server.without_secrets)
 
 
+DOUBT = " It may have been carried out all the same."
+FAULT = "The call failed because of a fault of this server. It may have been carried out all the same."
 LOST = (
     "The connection to the MCP server '{label}' was lost while '{tool}' was under way, and nobody heard how it ended. "
     "It may have been carried out, so it was not repeated. Find out whether it was, or ask the user, before you call "

@@ -127,7 +127,7 @@ def test_pictures_and_files_are_stored_and_shown(lena: LiveCaller, shop: McpTest
     shop.answer = lambda params: types.CallToolResult(
         content=[types.ImageContent(data=png(), mime_type="image/png"), types.EmbeddedResource(resource=pdf)]
     )
-    link = "[the bill](sandbox:/mnt/data/july.pdf)"
+    link = "[the bill](sandbox:/mnt/data/july-1-0-2.pdf)"
     asked = Asked(lena, [mcp(shop)], called(ECHO), said(f"Here: {link}"))
     image, text = lena.messages(asked.thread)[-1]["content"]
     assert image["type"] == "image_file"

@@ -208,22 +208,29 @@ def test_whatever_a_result_has_is_told(shopper: Shopper, shop: McpTestServer) ->
                 resource=types.BlobResourceContents(uri="shop://bills/../july.pdf", blob="JVBERg==")
             ),
             types.ImageContent(data="not base64", mime_type="image/png"),
+            types.EmbeddedResource(resource=types.BlobResourceContents(uri="http://[::1/x.txt", blob="")),
         ],
         structured_content={"is": "not told when there is text"},
     )
-    result = shopper.call(shopper.tool(shop.url), "echo")
+    result = shopper.call(shopper.tool(shop.url), "echo", call_id="run_1:7")
     (image,) = result.images
-    assert [each.name for each in result.files] == ["image-1.png", "file-2.png", "file-3.wav", "july.pdf"]
+    assert [each.name for each in result.files] == [
+        "image-1-7-1.png",
+        "file-1-7-2.png",
+        "file-1-7-3.wav",
+        "july-1-7-4.pdf",
+    ]
     assert result.files[0].file_id == image
     assert result.output.split("\n\n") == [
         "Two things:",
-        f"[image {image} shown to the user; you can link to it as sandbox:/mnt/data/image-1.png]",
-        "[a file, which you can link to in your answer as sandbox:/mnt/data/file-2.png]",
-        "[a file, which you can link to in your answer as sandbox:/mnt/data/file-3.wav]",
+        f"[image {image} shown to the user; you can link to it as sandbox:/mnt/data/image-1-7-1.png]",
+        "[a file, which you can link to in your answer as sandbox:/mnt/data/file-1-7-2.png]",
+        "[a file, which you can link to in your answer as sandbox:/mnt/data/file-1-7-3.wav]",
         "[resource https://shop.example/1] the first as a page",
         "[resource shop://terms]\nNo returns.",
-        "[a file, which you can link to in your answer as sandbox:/mnt/data/july.pdf]",
+        "[a file, which you can link to in your answer as sandbox:/mnt/data/july-1-7-4.pdf]",
         "[a file that cannot be read]",
+        "[file.bin could not be stored: File is empty.]",
     ]
     stored = shopper.files.get(pk=result.files[3].file_id)
     assert b"".join(storage.joined([(stored.blob, stored.bytes)])) == b"%PDF"
