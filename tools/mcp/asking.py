@@ -8,6 +8,7 @@ from assistant_site.db.threads import DatabaseThreads
 from tools.mcp import lists
 from tools.mcp.failures import McpFailed
 from tools.mcp.lists import State
+from tools.mcp.loading import load
 from tools.mcp.servers import Server
 
 logger = logging.getLogger(__name__)
@@ -39,9 +40,10 @@ async def refresh(server: Server, threads: DatabaseThreads) -> None:
 
 
 async def _ask(server: Server, threads: DatabaseThreads, turn: asyncio.Semaphore, seconds: float) -> None:
-    from tools.mcp import session  # loads the protocol's package
-
     try:
+        await load()
+        from tools.mcp import session
+
         async with asyncio.timeout(LIST_SECONDS):
             await turn.acquire()
         try:

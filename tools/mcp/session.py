@@ -4,7 +4,7 @@ A connection lives as long as one listing or one call. So nothing of one tenant,
 a worker's death leaves nothing open, and there is no state that could be stale. What that costs is written in
 docs/mcp.md. Servers of the protocol's newer kind need no handshake: a call is one request.
 
-This module loads the protocol's package (35 MB): import it where it is used, not where the server starts.
+This module loads the protocol's package (35 MB): import it where it is used (`loading`), not where the server starts.
 """
 
 import asyncio

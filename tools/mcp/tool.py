@@ -12,6 +12,7 @@ from tenants.models import Tenant
 from tools.mcp import asking, lists
 from tools.mcp.failures import McpFailed
 from tools.mcp.listing import MOST_OFFERED, Listed, Listing, function_name
+from tools.mcp.loading import load
 from tools.mcp.servers import NoServer, Server, registered_as, server_of
 from tools.mcp.wire import McpToolSerializer
 from tools.served import ServedTool
@@ -119,7 +120,8 @@ class Mcp(ServedTool):
             return ToolResult(FAULT)
 
     async def _called(self, context: ToolContext, arguments: dict[str, Any]) -> ToolResult:
-        from tools.mcp import results, session  # they load the protocol's package
+        await load()
+        from tools.mcp import results, session
 
         server, listing = await threads().run(_known, context.tenant_id, context.options)
         tool = listing.named(context.of)

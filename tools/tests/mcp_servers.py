@@ -92,6 +92,11 @@ class McpTestServer:
     def calls(self) -> list[Asked]:
         return [asked for asked in self.asked if asked.method == "tools/call"]
 
+    def reset(self) -> None:
+        """As new, but for how it speaks HTTP."""
+        new = McpTestServer(port=self.port)
+        self.__dict__.update(new.__dict__)
+
     # --- The protocol's side --------------------------------------------------------------------------------------
 
     async def _list(self, ctx: Any, params: types.PaginatedRequestParams | None) -> types.ListToolsResult:

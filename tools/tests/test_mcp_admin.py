@@ -16,7 +16,7 @@ ADD = "/admin/tools/mcpserver/add/"
 @pytest.fixture
 def operator(db: None) -> Client:
     client = Client()
-    client.force_login(User.objects.create_superuser("operator", password="for this test only"))
+    client.force_login(User.objects.create(username="operator", is_staff=True, is_superuser=True))
     return client
 
 
