@@ -9,6 +9,8 @@ request = authenticated(request, authentication, operation)   # BadAuthenticatio
 from tools.openapi.authentication import (
     authenticated,
     check_authentication,
+    destinations,
+    keeps_secrets,
     masked,
     merged,
     token_of,
@@ -31,6 +33,8 @@ __all__ = [
     "Request",
     "authenticated",
     "check_authentication",
+    "destinations",
+    "keeps_secrets",
     "masked",
     "merged",
     "openapi_of",

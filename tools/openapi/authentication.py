@@ -196,6 +196,19 @@ def merged(new: Authentication | None, old: Authentication | None) -> dict[str, 
     return whole
 
 
+def keeps_secrets(new: Authentication) -> bool:
+    """Whether `merged` would take secrets from the old one."""
+    content = new.get("content")
+    values = [new.get(name) for name in _SECRET] + (list(content.values()) if isinstance(content, Mapping) else [])
+    return HIDDEN in values
+
+
+def destinations(authentication: Authentication, operation: Operation) -> tuple[str, str]:
+    """Where its secrets go in calls of the operation: to the server and, if it is of that kind, where tokens are."""
+    is_oauth2 = authentication.get("type") == "oauth2"
+    return operation.server, _token_url(authentication, operation) if is_oauth2 else ""
+
+
 def _check_headers(content: Any) -> None:
     if not isinstance(content, Mapping) or not content:
         raise BadAuthentication("authentication.content", "This must be an object of headers and their values.")

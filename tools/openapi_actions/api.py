@@ -1,6 +1,5 @@
 """`/actions`, in the shapes of Open Assistant API."""
 
-import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -15,14 +14,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from assistant_site.wire import rest
-from assistant_site.wire.errors import InvalidRequest, ServerError, WireError
+from assistant_site.wire.errors import InvalidRequest, WireError
 from assistant_site.wire.late import AskAgain, LateResponse
 from assistant_site.wire.lists import PageQuery, page
 from assistant_site.wire.pages import DeletedSerializer, list_of, page_parameters
 from assistant_site.wire.rendering import dumps
 from assistant_site.wire.rest import WireView
 from tenants import reach
-from tenants.encryption import Undecryptable
 from tools.openapi import BadArguments, BadAuthentication
 from tools.openapi_actions import answers, calling, writing
 from tools.openapi_actions.calling import Call, CallFailed
@@ -35,8 +33,6 @@ from tools.openapi_actions.serializers import (
     RunActionRequestSerializer,
 )
 from tools.openapi_actions.tool import with_bytes
-
-logger = logging.getLogger(__name__)
 
 RUN_SECONDS = 60.0  # a caller waits for it
 
@@ -104,16 +100,10 @@ class RunActionView(WireView):
         """Calls the action now, without a model. `headers` go with the request, over those of its authentication."""
         action = usable_by(self.tenant).fetch(action_id)
         body = self.parse(RunActionRequestSerializer)
-        try:
-            authentication = action.authentication
-            arguments = with_bytes(self.tenant, action.called, body["parameters"])
-        except Undecryptable as problem:
-            logger.error("Action %s: %s", action.pk, problem)
-            raise ServerError("The credentials of this action cannot be read; the operator must see to it.") from None
         call = Call(
             operation=action.called,
-            arguments=arguments,
-            authentication=authentication,
+            authentication=writing.readable_authentication(action),
+            arguments=with_bytes(self.tenant, action.called, body["parameters"]),
             key=request.headers.get(calling.KEY_HEADER) or f"run_action_{uuid4().hex}",
             allowed_hosts=reach.allowed_for(self.tenant),
             headers=body["headers"],

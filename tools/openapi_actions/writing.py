@@ -7,7 +7,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from assistant_site.wire.errors import InvalidRequest, PermissionDenied
+from assistant_site.wire.errors import InvalidRequest, PermissionDenied, ServerError
 from tenants.encryption import Undecryptable
 from tenants.models import Tenant
 from tools.openapi import (
@@ -15,6 +15,8 @@ from tools.openapi import (
     Document,
     Operation,
     check_authentication,
+    destinations,
+    keeps_secrets,
     merged,
 )
 from tools.openapi_actions.models import NO_AUTHENTICATION, Action, Authentication
@@ -61,20 +63,22 @@ def modify_action(
         )
     with transaction.atomic():
         action: Action = Action.objects.of(tenant).select_for_update(no_key=True).fetch(action_id)
-        before = action.called.server
+        given = changes.get("authentication")
+        before, place = NO_AUTHENTICATION, None
+        if given is None or keeps_secrets(given):
+            before = readable_authentication(action)
+            place = destinations(before, action.called)
         if document is not None:
             describe(action, document.operations[0])
-        if changes.get("authentication") is not None:
-            authentication = together(changes["authentication"], known_authentication(action))
-            check(authentication, action.called)
-            action.set_authentication(authentication)
-        elif action.sealed and action.called.server != before:
+        authentication = before if given is None else together(given, before)
+        check(authentication, action.called)
+        if place is not None and action.sealed and destinations(authentication, action.called) != place:
             raise InvalidRequest(
-                "The document names another server: give 'authentication' again, so that no secret goes there unasked.",
+                "The credentials would go to another server: give 'authentication' again, with its secrets, so that "
+                "none goes there unasked.",
                 param="authentication",
             )
-        elif document is not None:
-            check(known_authentication(action), action.called)
+        action.set_authentication(authentication)
         for name in ("use_for_everyone", "metadata"):
             if name in changes:
                 setattr(action, name, changes[name])
@@ -83,13 +87,13 @@ def modify_action(
     return action
 
 
-def known_authentication(action: Action) -> Authentication:
-    """The one that is stored; none, if it cannot be read any more."""
+def readable_authentication(action: Action) -> Authentication:
+    """The action's, with its secrets; raises the error that a caller gets if no key fits."""
     try:
         return action.authentication
     except Undecryptable as problem:
         logger.error("Action %s: %s", action.pk, problem)
-        return NO_AUTHENTICATION
+        raise ServerError("The credentials of this action cannot be read; give 'authentication' again.") from None
 
 
 def describe(action: Action, operation: Operation) -> None:

@@ -195,6 +195,53 @@ def test_secrets_are_stored_encrypted_and_never_shown(lena: LiveCaller, service:
     assert row.sealed == ""
 
 
+def only_weather(url: str, **more: Any) -> dict[str, Any]:
+    document = weather(url, **more)
+    item = document["paths"]["/cities/{city}"]
+    return document | {"paths": {"/cities/{city}": {key: item[key] for key in ("parameters", "get")}}}
+
+
+def tokens_at(url: str) -> dict[str, Any]:
+    flow = {"clientCredentials": {"tokenUrl": url, "scopes": {}}}
+    return {"components": {"securitySchemes": {"way": {"type": "oauth2", "flows": flow}}}, "security": [{"way": []}]}
+
+
+def test_a_secret_that_stays_goes_to_no_other_server(lena: LiveCaller, service: Service) -> None:
+    bearer = {"type": "bearer", "secret": SECRET}
+    client = {"type": "oauth2", "client_id": "me", "client_secret": SECRET}
+    there = tokens_at(f"{service.url}/token")
+    with Service() as thief:
+        for authentication, before, after in (
+            (bearer, only_weather(service.url), only_weather(thief.url)),
+            (client, only_weather(service.url, **there), only_weather(thief.url, **there)),
+            (client, only_weather(service.url, **there), only_weather(service.url, **tokens_at(f"{thief.url}/token"))),
+        ):
+            action = made(lena, before, authentication=authentication)["get_weather"]
+            for shown in ({}, {"authentication": action["authentication"]}):
+                refused = lena.post(f"actions/{action['id']}", {"openapi_schema": after, **shown})
+                assert refused.status == 400
+                assert "another server" in refused.error["message"]
+            assert lena.get(f"actions/{action['id']}")["url"].startswith(service.url)
+            given = {"openapi_schema": after, "authentication": authentication}
+            assert lena.post(f"actions/{action['id']}", given).status == 200
+        elsewhere = {**client, "client_secret": "********", "token_url": f"{thief.url}/token"}
+        action = made(lena, only_weather(service.url, **there), authentication=client)["get_weather"]
+        assert lena.post(f"actions/{action['id']}", {"authentication": elsewhere}).status == 400
+    assert thief.got == []
+
+
+def test_an_action_whose_credentials_are_lost_is_given_others(lena: LiveCaller, service: Service) -> None:
+    action = made(lena, weather(service.url), authentication={"type": "bearer", "secret": SECRET})["get_weather"]
+    Action.objects.of(lena.tenant).filter(pk=action["id"]).update(sealed="unreadable")
+    path = f"actions/{action['id']}"
+    for body, where in (({"metadata": {"a": "b"}}, path), ({"parameters": {"city": "Rome"}}, f"{path}/run")):
+        failed = lena.post(where, body)
+        assert failed.status == 500
+        assert "give 'authentication' again" in failed.error["message"]
+    assert lena.post(path, {"authentication": {"type": "bearer", "secret": "other"}}).status == 200
+    assert lena.post(f"{path}/run", {"parameters": {"city": "Rome"}}).status == 200
+
+
 def test_an_action_is_for_everyone_only_where_the_operator_allows_it(lena: LiveCaller) -> None:
     refused = lena.post("actions", {"openapi_schema": weather("https://x.example"), "use_for_everyone": True})
     assert refused.status == 403
