@@ -68,7 +68,7 @@ def test_every_status_is_an_answer(status: int) -> None:
     assert (answer.status, answer.body) == (status, b"" if status in (204, 304) else b"why")
 
 
-@pytest.mark.parametrize("packed", [gzip.compress(b"hello"), b""])
+@pytest.mark.parametrize("packed", [gzip.compress(b"hello"), b""], ids=["packed", "empty"])
 def test_a_packed_answer_is_given_unpacked(packed: bytes) -> None:
     with QuirkServer(page(packed, content_encoding="gzip")) as server:
         answer = request("POST", f"http://127.0.0.1:{server.port}/")

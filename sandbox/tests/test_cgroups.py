@@ -46,6 +46,7 @@ def test_a_cgroup_of_its_own_is_divided(tmp_path: Path) -> None:
         ("", ""),
         ("cpu memory pids", f"{os.getpid()}\n999999999\n"),  # others live there, too
     ],
+    ids=["without-memory", "nothing", "with-others"],
 )
 def test_any_other_is_left_alone(tmp_path: Path, controllers: str, members: str) -> None:
     tree = Tree(tmp_path, controllers=controllers, members=members)
