@@ -13,13 +13,17 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 class McpFailed(Exception):
     """`message`: the sentence. `was_sent`: whether the server may have begun to carry the call out.
 
-    `is_quoted`: the sentence has the server's own words in it, which do not belong into logs.
+    `is_quoted`: the sentence has the server's own words in it, which do not belong into logs. `is_refusal`: the server
+    is there and did not take the request, perhaps because it is another one by now.
     """
 
-    def __init__(self, message: str, *, was_sent: bool = False, is_quoted: bool = False) -> None:
+    def __init__(
+        self, message: str, *, was_sent: bool = False, is_quoted: bool = False, is_refusal: bool = False
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.was_sent = was_sent
+        self.is_refusal = is_refusal
         self.logged = "It answered with an error." if is_quoted else message
 
 

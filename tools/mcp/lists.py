@@ -78,7 +78,7 @@ def fail(server: Server, failure: str) -> None:
 
 
 def release(server: Server) -> None:
-    """Whoever was to ask does not: the next one may at once."""
+    """The next one may ask at once: whoever was to ask does not, or the list is in doubt."""
     _rows(server).update(next_at=timezone.now())
 
 

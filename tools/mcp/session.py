@@ -187,7 +187,8 @@ def _unanswered(server: Server, watched: Watched, used: bool) -> McpFailed:
 def _refused(server: Server, watched: Watched, error: MCPError, used: bool) -> McpFailed:
     label, status = server.label, watched.status
     if 300 <= status < 400 or (status >= 400 and error.message in _OF_STATUS):
-        return McpFailed(failures.of_status(label, status), was_sent=used and not failures.certainly_refused(status))
+        is_refused = failures.certainly_refused(status)
+        return McpFailed(failures.of_status(label, status), was_sent=used and not is_refused, is_refusal=is_refused)
     if error.message.startswith("Unexpected content type:"):
         return McpFailed(failures.no_protocol(label, watched.content_type), was_sent=used)
     if error.code == PARSE_ERROR and error.message.startswith("Failed to parse"):
@@ -196,4 +197,4 @@ def _refused(server: Server, watched: Watched, error: MCPError, used: bool) -> M
         return McpFailed(failures.no_protocol(label), was_sent=used)
     if error.code == CONNECTION_CLOSED and error.message.startswith(_BROKEN_OFF):
         return McpFailed(failures.broken_off(label), was_sent=used)
-    return McpFailed(failures.said(label, server.without_secrets(error.message)), is_quoted=True)
+    return McpFailed(failures.said(label, server.without_secrets(error.message)), is_quoted=True, is_refusal=True)

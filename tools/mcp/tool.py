@@ -131,9 +131,14 @@ class Mcp(ServedTool):
         if context.is_resumed and (tool is None or not tool.is_repeatable):
             return ToolResult(LOST.format(tool=context.of, label=server.label))
         seconds = max(LEAST_SECONDS, min(settings.TOOL_SECONDS, context.seconds_left) - 1)
-        result = await session.call_tool(
-            server, listing.version, context.of, arguments, key=context.call_id, seconds=seconds
-        )
+        try:
+            result = await session.call_tool(
+                server, listing.version, context.of, arguments, key=context.call_id, seconds=seconds
+            )
+        except McpFailed as problem:
+            if problem.is_refusal:
+                await threads().run(lists.release, server)
+            raise
         return await results.told(result, context, threads(), server.without_secrets)
 
 

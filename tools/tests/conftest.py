@@ -7,6 +7,8 @@ import pytest
 
 if TYPE_CHECKING:  # pytest loads this file before Django is set up
     from tools.tests.coding import Coder
+    from tools.tests.mcp_servers import McpTestServer
+    from tools.tests.shopping import Shopper
 
 
 @pytest.fixture
@@ -25,3 +27,28 @@ def cora(committed: None) -> Iterator["Coder"]:
     coder = Coder.new(ScriptedSandbox())
     yield coder
     coder.delete(coder.tenant)
+
+
+@pytest.fixture
+def shopper(committed: None) -> Iterator["Shopper"]:
+    """May reach servers on this machine by the name `localhost`."""
+    from tools.tests.shopping import Shopper
+
+    shopper = Shopper.new("localhost")
+    yield shopper
+    shopper.tenant.delete()
+
+
+@pytest.fixture(scope="module")
+def running_shop() -> Iterator["McpTestServer"]:
+    from tools.tests.mcp_servers import McpTestServer
+
+    with McpTestServer() as running:
+        yield running
+
+
+@pytest.fixture
+def shop(running_shop: "McpTestServer") -> "McpTestServer":
+    """An MCP server, as new."""
+    running_shop.reset()
+    return running_shop

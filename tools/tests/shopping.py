@@ -42,6 +42,10 @@ def awaited(work: Coroutine[Any, Any, T], connections_used: int = 1) -> T:
     return asyncio.run(closing())
 
 
+def names(offers: list[Offer]) -> list[str]:
+    return [offer.name for offer in offers]
+
+
 @dataclass
 class Shopper:
     tenant: Tenant
