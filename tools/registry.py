@@ -34,6 +34,7 @@ SERVER_TOOLS: dict[str, ServerTool] = {
 
 ENTRY_POINTS = "holdfast.tools"
 MOST_NAME = 64
+MOST_FUNCTIONS = 128  # of one request: OpenAI refuses more, and others with it
 
 
 @functools.cache
@@ -104,7 +105,8 @@ def offering(tools: list[dict[str, Any]], brief: Brief, *, even_if_off: bool = F
     """What the model is told of these tools. Types that this server cannot carry out are not offered, nor, unless asked
     for (`even_if_off`), those that its operator has switched off.
 
-    A name that a function, or a tool before, has taken gets an ending; `brief` gives what `ServerTool.brief` does.
+    A name that a function, or a tool before, has taken gets an ending; `brief` gives what `ServerTool.brief` does. More
+    functions than a model takes are left out, and the model is told how many.
     """
     functions = [
         Offered(tool["function"]["name"], function.offer(tool), tool) for tool in tools if tool["type"] == FUNCTION
@@ -122,7 +124,10 @@ def offering(tools: list[dict[str, Any]], brief: Brief, *, even_if_off: bool = F
             served.append(Offered(name, as_chat(offer, name), tool, server_tool, offer.of, offer.needs_approval))
         if note := server_tool.note(tool, briefing):
             notes.append(note)
-    return Offering([*served, *functions], notes)
+    room = max(0, MOST_FUNCTIONS - len(functions))
+    if len(served) > room:
+        notes.append(f"{len(served) - room} more functions could not be offered to you: there are too many.")
+    return Offering([*served[:room], *functions], notes)
 
 
 def served_among(tools: list[dict[str, Any]]) -> Iterator[tuple[ServerTool, dict[str, Any]]]:

@@ -25,7 +25,8 @@ from tools.tests.service import Got, Reply, Service, replying
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "adding-a-tool.md"
-TOOLS = {"sleep": "Sleep", "breaking": "Breaking", "effect": "Effect", "asking": "Asking", "bringing": "Bringing"}
+TOOLS = {"sleep": "Sleep", "breaking": "Breaking", "effect": "Effect", "asking": "Asking"}
+TOOLS |= {"bringing": "Bringing", "many": "Many"}
 
 
 def example() -> str:
@@ -343,6 +344,19 @@ def test_a_choice_of_a_tool_is_kept(rita: Rita) -> None:
         run_with(rita, {"type": "asking"}, tool_choice={"type": "asking"})
         chosen = [request.body["tool_choice"] for request in provider.requests]
     assert chosen == [{"type": "function", "function": {"name": "do_it_"}}, "required"]
+
+
+def test_no_more_functions_are_offered_than_models_take(rita: Rita) -> None:
+    with QuirkServer(called(call("many_42")), said("Done.")) as provider:
+        rita.provided_by(provider.base_url)
+        run_with(rita, {"type": "many"}, FUNCTION)
+        first, second = provider.requests
+    names = [tool["function"]["name"] for tool in first.body["tools"]]
+    assert len(names) == len(set(names)) == 128
+    assert names[:3] == ["many", "many_tool", "many_2"]
+    assert names[-1] == "lookup"
+    assert "23 more functions could not be offered" in first.body["messages"][0]["content"]
+    assert outputs_in(second) == ["42"]
 
 
 def test_parameters_in_extra_body_go_to_the_model(rita: Rita) -> None:

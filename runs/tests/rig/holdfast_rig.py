@@ -79,6 +79,18 @@ class Asking(ServedTool):
         return ToolResult(f"{context.of}: {arguments.get('what')}")
 
 
+class Many(ServedTool):
+    """More functions than a model takes."""
+
+    type = "many"
+
+    def offers(self, tool: dict[str, Any], briefing: Any) -> list[Offer]:
+        return [Offer("many", f"Number {number}.", {"type": "object"}, of=str(number)) for number in range(150)]
+
+    async def run(self, context: ToolContext, arguments: dict[str, Any]) -> ToolResult:
+        return ToolResult(context.of)
+
+
 class Bringing(ServedTool):
     """Brings a page to cite, an image and a file."""
 
