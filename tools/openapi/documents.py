@@ -15,7 +15,7 @@ from tools.openapi.references import References
 from tools.openapi.servers import server_url
 from tools.openapi.swagger2 import METHODS, converted
 
-MAX_OPERATIONS = 3_000
+MAX_OPERATIONS = 4_000
 MAX_NAME = 128
 MAX_DESCRIPTION = 512
 

@@ -327,6 +327,25 @@ def test_a_broken_document_is_refused_with_the_place(document: dict[str, Any], p
     assert (caught.value.place, told in caught.value.message) == (place, True), str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("path", "to", "place", "told"),
+    [
+        ((*GET, "operationId"), 7, f"{AT}.operationId", "must be a text, and is a whole number"),
+        ((*GET, "colour"), 7, AT, "“colour” is nothing that OpenAPI knows here."),
+        ((*GET, "parameters", 0, "in"), None, f"{AT}.parameters[0]", "“in” is missing."),
+        ((*GET, "parameters", 0, "in"), "body", f"{AT}.parameters[0].in", "“query” or “header” or"),
+        ((*GET, "parameters", 0, "schema", "type"), "text", f"{AT}.parameters[0].schema.type", "no type of a schema"),
+        ((*GET, "parameters", 0, "schema", "enum"), 7, f"{AT}.parameters[0].schema.enum", "must be an array"),
+        ((*GET, "parameters", 0, "schema", "properties"), [], f"{AT}.parameters[0].schema.properties", "an object"),
+        ((*GET, "requestBody"), {}, f"{AT}.requestBody", "“content” is missing."),
+    ],
+)
+def test_faults_in_documents_of_3_1_have_their_place_too(path: Any, to: Any, place: str, told: str) -> None:
+    with pytest.raises(BadDocument) as caught:
+        read_document(spoiled(*path, to=to) | {"openapi": "3.1.0"})
+    assert (caught.value.place, told in caught.value.message) == (place, True), str(caught.value)
+
+
 def test_the_first_fault_in_the_documents_order_is_told() -> None:
     document = several(get_a={"responses": {"200": {}}}, get_b={"responses": 7})
     document["info"] = {"title": 7, "version": "1"}

@@ -39,9 +39,12 @@ def holdfast() -> Document:
     return read_document(Client().get("/openapi.json").content, "https://holdfast.example/openapi.json")
 
 
-def check(document: Document) -> None:
-    """Each function is one that models can be told of, and each operation survives being stored."""
-    for operation in document.operations:
+def check(document: Document, written: int = 1) -> None:
+    """Each function is one that models can be told of, and each operation survives being stored.
+
+    One in `written` operations is also written as a document of its own, and read again.
+    """
+    for number, operation in enumerate(document.operations):
         function = operation.function_def
         parameters = function["parameters"]
         Draft202012Validator.check_schema(parameters)
@@ -54,7 +57,8 @@ def check(document: Document) -> None:
         assert function["name"].isidentifier()
         assert function["name"].isascii()
         assert Operation.from_json(json.loads(json.dumps(operation.as_json()))) == operation
-        assert read_document(openapi_of(operation)).operations == (operation,)
+        if number % written == 0:
+            assert read_document(openapi_of(operation)).operations == (operation,)
     names = [each.operation_id for each in document.operations]
     assert len(set(names)) == len(names)
 
@@ -118,7 +122,7 @@ def test_githubs_twelve_hundred_operations() -> None:
     began = time.process_time()
     document = github()
     assert time.process_time() - began < 30
-    check(document)
+    check(document, written=20)
     assert len(document.operations) == 1223
     assert Counter(each.method for each in document.operations) == {
         "GET": 639,
