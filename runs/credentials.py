@@ -1,4 +1,4 @@
-"""Credentials that come with a run, for its tools: kept encrypted, and no longer than the run."""
+"""What comes with a run for its tools only, such as credentials: kept encrypted, and no longer than the run."""
 
 import json
 import logging
@@ -9,11 +9,12 @@ from tenants import encryption
 
 logger = logging.getLogger(__name__)
 
-NAMES = ("action_authentications",)  # of what in `extra_body` is secret
+# Of what in `extra_body`. Callers cannot give `depth`: how many assistants have called each other to start this run.
+NAMES = ("action_authentications", "depth")
 
 
 def sealed(extra_body: dict[str, Any]) -> str:
-    """What is secret in a request's `extra_body`, as `Run.sealed` has it."""
+    """What is for the tools in a request's `extra_body`, as `Run.sealed` has it."""
     secrets = {name: extra_body[name] for name in NAMES if extra_body.get(name)}
     return encryption.encrypt(json.dumps(secrets)) if secrets else ""
 

@@ -173,6 +173,7 @@ def context_of(
         is_resumed=is_resumed,
         grow=grow,
         secrets=secrets,
+        depth=secrets.get("depth", 0),
         code_files=tuple(run.code_files),
         seconds_left=max(0.0, (run.expires_at - timezone.now()).total_seconds()),
         vector_stores=tuple(dict.fromkeys([*run.assistant_stores, *run.thread_stores])),

@@ -57,6 +57,7 @@ class ToolContext:
     # Tells the readers of a growth of the call's details: lists of entries with their `index`, texts that are added.
     grow: Callable[[dict[str, Any]], None] = lambda growth: None
     secrets: dict[str, Any] = field(default_factory=dict, repr=False)  # credentials that came with the run
+    depth: int = 0  # how many assistants have called each other to start this run
     code_files: tuple[str, ...] = ()  # see `Briefed`
     seconds_left: float = 600.0  # until the run expires
     vector_stores: tuple[str, ...] = ()

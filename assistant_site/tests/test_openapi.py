@@ -13,7 +13,8 @@ from assistant_site.tests import official
 from assistant_site.tests.test_tenancy import routes
 
 ACTIONS = {"listActions", "createActions", "getAction", "modifyAction", "deleteAction", "runAction"}
-EXTENSIONS = {"listThreads", "streamRunEvents"} | ACTIONS  # ours, not OpenAI's
+MCP = {"callAssistantsOverMcp", "callAssistantOverMcp"}
+EXTENSIONS = {"listThreads", "streamRunEvents"} | ACTIONS | MCP  # ours, not OpenAI's
 
 
 @pytest.fixture(scope="module")

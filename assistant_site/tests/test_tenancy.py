@@ -13,6 +13,7 @@ from threads.models import Message
 
 # A valid body for each route that takes one, so that nothing but ownership can refuse it.
 BODIES: dict[str, dict[str, Any]] = {
+    "assistants/<str:assistant_id>/mcp": {"jsonrpc": "2.0", "id": 1, "method": "tools/list"},
     "threads/<str:thread_id>/messages": {"role": "user", "content": "x"},
     "threads/<str:thread_id>/runs": {"assistant_id": "{own_assistant}"},
     "threads/<str:thread_id>/runs/<str:run_id>/submit_tool_outputs": {"tool_outputs": []},
@@ -42,6 +43,7 @@ FREE = {
     "uploads",
     "vector_stores",
     "actions",
+    "mcp",
 }
 VERBS = ("GET", "POST", "DELETE")
 

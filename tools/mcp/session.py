@@ -36,6 +36,7 @@ from assistant_site.fetching import CannotFetch, GuardedTransport
 from tools.mcp import failures
 from tools.mcp.failures import McpFailed
 from tools.mcp.listing import Told
+from tools.mcp.meta import DEPTH, IDEMPOTENCY_KEY
 from tools.mcp.reach import TooManyParts, Watched
 from tools.mcp.servers import Server
 
@@ -44,7 +45,6 @@ LIST_BYTES = 4 * MEGABYTE  # of one answer to a request for tools
 CALL_BYTES = 16 * MEGABYTE  # of the answer to a call: with files in it, as text
 MOST_PAGES = 20
 MOST_LISTED = 512  # tools that are remembered of a server; fewer are offered
-IDEMPOTENCY_KEY = "idempotencyKey"  # in a call's `_meta`
 
 T = TypeVar("T")
 
@@ -64,13 +64,14 @@ async def list_tools(server: Server, *, seconds: float) -> tuple[list[Told], str
 
 
 async def call_tool(
-    server: Server, version: str, name: str, arguments: dict[str, Any], *, key: str, seconds: float
+    server: Server, version: str, name: str, arguments: dict[str, Any], *, key: str, depth: int = 1, seconds: float
 ) -> CallToolResult:
     """What the tool gives, which may be an error of its own (`is_error`). Raises `McpFailed`.
 
-    `version` is the protocol's that the server was found to speak; empty if nobody knows. `key` goes out with the call.
+    `version` is the protocol's that the server was found to speak; empty if nobody knows. `key` goes out with the call,
+    as does `depth`: how many assistants have called each other, with this one.
     """
-    meta = cast(RequestParamsMeta, {IDEMPOTENCY_KEY: key})
+    meta = cast(RequestParamsMeta, {IDEMPOTENCY_KEY: key, DEPTH: depth})
     request = CallToolRequest(params=CallToolRequestParams(name=name, arguments=arguments, _meta=meta))
 
     async def call(client: Client) -> CallToolResult:

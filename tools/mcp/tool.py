@@ -133,7 +133,13 @@ class Mcp(ServedTool):
         seconds = max(LEAST_SECONDS, min(settings.TOOL_SECONDS, context.seconds_left) - 1)
         try:
             result = await session.call_tool(
-                server, listing.version, context.of, arguments, key=context.call_id, seconds=seconds
+                server,
+                listing.version,
+                context.of,
+                arguments,
+                key=context.call_id,
+                depth=context.depth + 1,
+                seconds=seconds,
             )
         except McpFailed as problem:
             if problem.is_refusal:

@@ -94,9 +94,9 @@ def test_depth_is_bounded(text: str) -> None:
 
 
 def test_size_is_bounded() -> None:
-    refused(" " * (MAX_BYTES + 1), "larger than 12 MB")
-    refused(b" " * (MAX_BYTES + 1), "larger than 12 MB")
-    refused("ü" * (MAX_BYTES // 2 + 1), "larger than 12 MB")
+    refused(" " * (MAX_BYTES + 1), "larger than 16 MB")
+    refused(b" " * (MAX_BYTES + 1), "larger than 16 MB")
+    refused("ü" * (MAX_BYTES // 2 + 1), "larger than 16 MB")
     refused(described() | {"paths": {f"/{n}": {"get": {}} for n in range(4_001)}}, "more than 4,000 operations")
 
 

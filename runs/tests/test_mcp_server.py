@@ -1,0 +1,285 @@
+"""Assistants as tools of the protocol's own client, over HTTP against running processes."""
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import httpx2
+import mcp_types as types
+import pytest
+from mcp.client import Client
+from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.exceptions import MCPError
+
+from assistant_site.llm.tests.quirk_server import Answer, QuirkServer, called, delta, refusing, said, streaming
+from assistant_site.tests.callers import LiveCaller
+from runs.models import Run
+
+T = TypeVar("T")
+
+KINDS = ["legacy", "2026-07-28", "auto"]
+
+
+def through(
+    lena: LiveCaller, path: str, work: Callable[[Client], Awaitable[T]], mode: str = "auto", **headers: str
+) -> T:
+    """What is done with a client of this address."""
+
+    async def connected() -> T:
+        sent = {"Authorization": f"Bearer {lena.token}", **headers}
+        async with httpx2.AsyncClient(headers=sent, timeout=40, trust_env=False) as http:
+            transport = streamable_http_client(f"{lena.base_url}/{path}", http_client=http)
+            async with Client(transport, mode=mode) as client:
+                return await work(client)
+
+    return asyncio.run(connected())
+
+
+def ask(
+    lena: LiveCaller, assistant: str, mode: str = "auto", headers: dict[str, str] | None = None, **arguments: Any
+) -> Any:
+    async def work(client: Client) -> Any:
+        return await client.call_tool("ask", arguments)
+
+    return through(lena, f"assistants/{assistant}/mcp", work, mode, **(headers or {}))
+
+
+def about(result: types.CallToolResult) -> dict[str, Any]:
+    content: dict[str, Any] = result.structured_content
+    return content
+
+
+@pytest.mark.parametrize("mode", KINDS)
+def test_a_client_finds_an_assistant_and_talks_to_it(lena: LiveCaller, mode: str) -> None:
+    assistant = lena.assistant(name="Travel agent", description="Plans journeys.")
+
+    async def work(client: Client) -> tuple[Any, Any, Any]:
+        [tool] = (await client.list_tools()).tools
+        first = await client.call_tool(tool.name, {"message": "To Rome, please"})
+        again = {"message": "By train", "thread_id": first.structured_content["thread_id"]}
+        return tool, first, await client.call_tool(tool.name, again)
+
+    with QuirkServer(said("To ", "Rome."), said("By train.")) as provider:
+        lena.provided_by(provider.base_url)
+        tool, first, second = through(lena, "mcp", work, mode)
+        heard = [request.body["messages"] for request in provider.requests]
+    assert tool.description == "Plans journeys."
+    assert (first.is_error, first.content[0].text) == (False, "To Rome.")
+    thread, run = about(first)["thread_id"], about(first)["run_id"]
+    assert about(first) == {"answer": "To Rome.", "thread_id": thread, "run_id": run, "status": "completed"}
+    assert first.meta == {**first.meta, "thread_id": thread, "run_id": run, "status": "completed"}
+    assert thread in first.content[-1].text
+    assert lena.get(f"threads/{thread}/runs/{run}")["assistant_id"] == assistant
+    assert about(second)["thread_id"] == thread
+    assert [message["content"] for message in heard[1]] == ["Be brief.", "To Rome, please", "To Rome.", "By train"]
+
+
+def test_progress_is_told_to_who_asks_for_it(lena: LiveCaller) -> None:
+    told: list[tuple[float, str | None]] = []
+
+    async def heard(progress: float, total: float | None, message: str | None) -> None:
+        told.append((progress, message))
+
+    async def work(client: Client) -> Any:
+        return await client.call_tool("ask", {"message": "x"}, progress_callback=heard)
+
+    slowly = streaming(delta(content="One "), delta(content="two"), delta("stop"))
+    slowly = Answer((slowly.pieces[0], 0.8, *slowly.pieces[1:]), headers=slowly.headers)
+    with QuirkServer(slowly) as provider:
+        lena.provided_by(provider.base_url)
+        result = through(lena, f"assistants/{lena.assistant()}/mcp", work)
+    assert result.content[0].text == "One two"
+    words = [message for _, message in told]
+    assert "At work." in words
+    assert "Writes: 4 characters so far." in words
+    assert "Writes: 7 characters so far." in words
+    assert [progress for progress, _ in told] == sorted({progress for progress, _ in told})
+
+
+def test_a_client_that_takes_no_stream_is_answered_in_json(lena: LiveCaller) -> None:
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/call"}
+    message["params"] = {"name": "ask", "arguments": {"message": "x"}, "_meta": {"progressToken": 1}}
+    path = f"/v1/assistants/{lena.assistant()}/mcp"
+    with QuirkServer(said("Hello")) as provider:
+        lena.provided_by(provider.base_url)
+        plain = lena.send("POST", path, message, Accept="application/json")
+        batch = [message, {**message, "id": 2}, {"jsonrpc": "2.0", "id": 3, "method": "ping"}]
+        several = lena.send("POST", path, batch, Accept="application/json, text/event-stream")
+    assert plain.body["result"]["content"][0]["text"] == "Hello"
+    assert [answer["id"] for answer in several.body] == [1, 2, 3]
+    assert [answer["result"]["content"][0]["text"] for answer in several.body[:2]] == ["Hello", "Hello"]
+    assert len({answer["result"]["structuredContent"]["thread_id"] for answer in several.body[:2]}) == 2
+
+
+def test_silence_is_filled(lena: LiveCaller) -> None:
+    message = {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "tools/call",
+        "params": {"name": "ask", "arguments": {"message": "x"}},
+    }
+    late = Answer(said("Hello").pieces, before=3.5)
+    with QuirkServer(late) as provider:
+        lena.provided_by(provider.base_url)
+        answer = lena.session.post(
+            f"{lena.base_url}/assistants/{lena.assistant()}/mcp",
+            json=message,
+            headers={"Authorization": f"Bearer {lena.token}", "Accept": "application/json, text/event-stream"},
+            timeout=40,
+        )
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    frames = answer.text.split("\n\n")
+    assert ": keep-alive" in frames
+    assert json.loads(frames[-2].partition("data: ")[2])["result"]["content"][0]["text"] == "Hello"
+
+
+FUNCTION = {"type": "function", "function": {"name": "look_up"}}
+
+
+def test_what_only_the_caller_could_answer_ends_the_run(lena: LiveCaller) -> None:
+    assistant = lena.assistant(tools=[FUNCTION])
+    with QuirkServer(called(("look_up", "{}"))) as provider:
+        lena.provided_by(provider.base_url)
+        result = ask(lena, assistant, message="x")
+    assert result.is_error
+    assert "look_up, which cannot be given over MCP. Its run was cancelled." in result.content[0].text
+    assert about(result)["status"] == "cancelled"
+    run = lena.get(f"threads/{about(result)['thread_id']}/runs/{about(result)['run_id']}")
+    assert run["status"] == "cancelled"
+
+
+def test_a_model_that_fails_is_an_error_of_the_tool(lena: LiveCaller) -> None:
+    with QuirkServer(refusing(400, message="The model is on holiday.")) as provider:
+        lena.provided_by(provider.base_url)
+        result = ask(lena, lena.assistant(), message="x")
+    assert result.is_error
+    assert about(result)["status"] == "failed"
+    last_error = lena.get(f"threads/{about(result)['thread_id']}/runs/{about(result)['run_id']}")["last_error"]
+    assert result.content[0].text == f"The assistant failed: {last_error['message']} ({last_error['code']})"
+    assert "holiday" in result.content[0].text
+
+
+def test_an_answer_that_was_cut_is_an_answer(lena: LiveCaller) -> None:
+    with QuirkServer(said("So far", finish="length")) as provider:
+        lena.provided_by(provider.base_url)
+        result = ask(lena, lena.assistant(), message="x")
+    assert (result.is_error, about(result)["status"]) == (False, "incomplete")
+    assert [block.text for block in result.content[:2]] == [
+        "So far",
+        "The answer is not complete (max_completion_tokens).",
+    ]
+
+
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_busy_conversation_is_refused_or_waited_for(lena: LiveCaller, waits: bool) -> None:
+    assistant, thread = lena.assistant(), lena.thread("first")
+    with QuirkServer(Answer(said("One").pieces, before=1.0), said("Two")) as provider:
+        lena.provided_by(provider.base_url)
+        run = lena.post(f"threads/{thread}/runs", {"assistant_id": assistant})["id"]
+        headers = {"X-Holdfast-When-Busy": "queue"} if waits else {}
+        result = ask(lena, assistant, headers=headers, message="x", thread_id=thread)
+        lena.settled(thread, run)
+    if waits:
+        assert (result.is_error, result.content[0].text) == (False, "Two")
+    else:
+        assert (result.is_error, run in result.content[0].text) == (True, True)
+
+
+def test_a_client_that_leaves_does_not_stop_the_run(lena: LiveCaller) -> None:
+    assistant = lena.assistant()
+
+    async def work(client: Client) -> None:
+        with pytest.raises(MCPError):
+            await client.call_tool("ask", {"message": "x"}, read_timeout_seconds=0.5)
+
+    with QuirkServer(Answer(said("Done").pieces, before=1.5)) as provider:
+        lena.provided_by(provider.base_url)
+        through(lena, f"assistants/{assistant}/mcp", work, "legacy")
+        run = Run.objects.of(lena.tenant).get()
+        assert lena.settled(run.thread_id, run.pk)["status"] == "completed"
+
+
+def test_waiting_calls_hold_no_thread_of_the_server(lena: LiveCaller) -> None:
+    assistant = lena.assistant()
+    results: list[Any] = []
+    with QuirkServer(Answer(said("Done").pieces, before=3.0)) as provider:
+        lena.provided_by(provider.base_url)
+        callers = [
+            threading.Thread(target=lambda: results.append(ask(lena, assistant, message="x"))) for _ in range(20)
+        ]
+        for caller in callers:
+            caller.start()
+        deadline = time.monotonic() + 20
+        while len(provider.requests) < 20:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        began = time.monotonic()
+        assert lena.get("assistants").status == 200
+        assert time.monotonic() - began < 1.5
+        for caller in callers:
+            caller.join(40)
+    assert [result.content[0].text for result in results] == ["Done"] * 20
+
+
+# --- Holdfast calls itself -------------------------------------------------------------------------------------------
+
+
+def itself(lena: LiveCaller, assistant: str) -> dict[str, Any]:
+    url = f"{lena.base_url}/assistants/{assistant}/mcp".replace("127.0.0.1", "localhost")
+    return {
+        "type": "mcp",
+        "server_label": "colleague",
+        "server_url": url,
+        "authorization": lena.token,
+        "require_approval": "never",
+    }
+
+
+def test_an_assistant_asks_another_one_of_the_same_server(lena: LiveCaller) -> None:
+    colleague = lena.assistant(name="Colleague", model="colleague")
+    chief = lena.assistant(name="Chief", model="chief", tools=[itself(lena, colleague)])
+    thread = lena.thread("How much is it?")
+
+    def spoken(request: Any) -> Answer:
+        if request.body["model"] == "colleague":
+            return said("It is 42.")
+        if request.body["messages"][-1]["role"] == "tool":
+            return said("My colleague says: 42.")
+        return called(("colleague_ask", '{"message": "How much?"}'))
+
+    with QuirkServer(spoken) as provider:
+        lena.provided_by(provider.base_url)
+        run = lena.run(thread, chief)
+        heard = [request.body for request in provider.requests]
+    assert run["status"] == "completed", run
+    assert lena.last_text(thread) == "My colleague says: 42."
+    assert heard[-1]["messages"][-1]["content"].startswith("It is 42.")
+    assert [step["type"] for step in lena.steps(thread, run["id"])] == ["tool_calls", "message_creation"]
+    inner = Run.objects.of(lena.tenant).get(assistant_id=colleague)
+    assert (inner.status, inner.sealed) == ("completed", "")
+    assert lena.token not in json.dumps([heard, run, lena.steps(thread, run["id"])])
+
+
+def test_an_assistant_that_calls_itself_comes_to_an_end(lena: LiveCaller) -> None:
+    """Each run asks for another one: the fourth call in a row is refused, and the runs end from the innermost out."""
+    assistant = lena.assistant(model="endless")
+    lena.post(f"assistants/{assistant}", {"tools": [itself(lena, assistant)]})
+    thread = lena.thread("Ask yourself")
+
+    def spoken(request: Any) -> Answer:
+        last = request.body["messages"][-1]
+        if last["role"] == "tool":
+            return said(f"Heard: {last['content'][:60]}")
+        return called(("colleague_ask", '{"message": "Ask yourself"}'))
+
+    with QuirkServer(spoken) as provider:
+        lena.provided_by(provider.base_url)
+        run = lena.run(thread, assistant)
+    assert run["status"] == "completed", run
+    runs = Run.objects.of(lena.tenant).filter(assistant_id=assistant)
+    assert [each.status for each in runs] == ["completed"] * 4
+    assert lena.last_text(thread).count("Heard: ") == 4
+    assert "called each other 3" in lena.last_text(runs.latest("pk").thread_id)
