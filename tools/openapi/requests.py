@@ -4,9 +4,10 @@ Arguments fill the places that the operation has for them. None of them can chan
 climb out of its segment of the path.
 """
 
+import html
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
@@ -20,6 +21,7 @@ from tools.openapi.styles import TOKEN, encoded, in_cookie, in_header, in_path, 
 
 ACCEPT = "application/json, text/*;q=0.9, */*;q=0.5"
 HIDDEN = "********"
+_PRINTABLE = "".join(map(chr, range(32, 127))) + "\t"
 
 _TEMPLATE = re.compile(r"\{([^{}]*)\}")
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
@@ -41,10 +43,21 @@ class Request:
 
     def without_secrets(self, text: str) -> str:
         """The text with each secret hidden: answers may repeat what they were sent. Three characters are no secret."""
-        forms = {form for secret in self.secrets if len(secret) > 3 for form in (secret, encoded(secret))}
+        forms = {form for secret in map(str.strip, self.secrets) if len(secret) > 3 for form in _forms(secret)}
         for form in sorted(forms, key=len, reverse=True):
             text = text.replace(form, HIDDEN)
         return text
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """The secret as it stands in texts, headers, addresses, JSON and HTML."""
+    yield secret
+    yield quote(secret, safe=_PRINTABLE)
+    yield encoded(secret)
+    for ascii_only in (True, False):
+        written = json.dumps(secret, ensure_ascii=ascii_only)[1:-1]
+        yield from (written, written.replace("/", "\\/"))
+    yield html.escape(secret)
 
 
 def request_for(operation: Operation, arguments: Mapping[str, Any]) -> Request:
@@ -80,7 +93,7 @@ def header_value(name: str, value: str) -> str:
     """Raises `BadArguments` for what would end the header."""
     if not TOKEN.match(name) or _CONTROL.search(value):
         raise BadArguments(f"“{name[:100]}” is a header and cannot have line breaks or control characters.")
-    return quote(value.strip(" \t"), safe="".join(map(chr, range(32, 127))) + "\t")
+    return quote(value.strip(" \t"), safe=_PRINTABLE)
 
 
 def with_query(url: str, pairs: Iterable[str]) -> str:

@@ -1,5 +1,6 @@
 """What a service answered, as a model reads it: a text, or the name of a file."""
 
+import codecs
 import http
 import json
 import re
@@ -9,6 +10,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from assistant_site.fetching import Answer
+from assistant_site.wire.rendering import dumps
 from files.names import clean_name
 
 BYTES_PER_TOKEN = 3  # of JSON, roughly: too small rather than too large
@@ -16,6 +18,8 @@ _TEXTUAL = re.compile(
     r"text/|application/([\w.+-]+\+)?(json|xml|yaml|x-yaml|x-ndjson|javascript|x-www-form-urlencoded)\b"
     r"|application/(json-seq|graphql|toml)\b"
 )
+# What Python has beside charsets; some fail on any text, others take a time that grows with the square of its length.
+_NO_CHARSETS = {"idna", "punycode", "raw-unicode-escape", "unicode-escape", "undefined", "utf-7"}
 _ENDINGS = {
     "application/pdf": ".pdf",
     "application/zip": ".zip",
@@ -43,8 +47,13 @@ def is_file(answer: Answer) -> bool:
     disposition = answer.headers.get("content-disposition", "").strip().lower()
     if disposition.startswith("attachment"):
         return True
+    return not is_text(answer)
+
+
+def is_text(answer: Answer) -> bool:
+    """Whether the body is to be read as text."""
     kind = media_type(answer)
-    return not _TEXTUAL.match(kind) if kind else b"\x00" in answer.body[:1024]
+    return bool(_TEXTUAL.match(kind)) if kind else b"\x00" not in answer.body[:1024]
 
 
 def name_of(answer: Answer) -> str:
@@ -63,9 +72,12 @@ def text_of(answer: Answer) -> str:
     header = Message()
     header["Content-Type"] = answer.content_type or "text/plain"
     try:
-        return answer.body.decode(header.get_content_charset("utf-8"), "replace")
-    except LookupError:
-        return answer.body.decode("utf-8", "replace")
+        codec = codecs.lookup(header.get_content_charset("utf-8"))
+        charset = "utf-8" if codec.name in _NO_CHARSETS else codec.name
+        text = answer.body.decode(charset, "replace")
+    except (LookupError, ValueError):
+        text = answer.body.decode("utf-8", "replace")
+    return text.encode("utf-8", "replace").decode()  # some charsets have halves of surrogate pairs
 
 
 def status_of(answer: Answer) -> str:
@@ -76,9 +88,8 @@ def status_of(answer: Answer) -> str:
         return str(answer.status)
 
 
-def told(answer: Answer, tokens: int) -> str:
-    """The answer as the model reads it, cut to about so many tokens."""
-    text = text_of(answer)
+def told(answer: Answer, text: str, tokens: int) -> str:
+    """The answer, which has this text, as the model reads it: cut to about so many tokens."""
     most = max(200, tokens * BYTES_PER_TOKEN)
     if len(text.encode()) > most:
         kept = text.encode()[:most].decode(errors="ignore")
@@ -89,8 +100,14 @@ def told(answer: Answer, tokens: int) -> str:
 
 
 def as_data(text: str) -> Any:
-    """An answer's text for the caller of the API: JSON as values, else as it is."""
+    """An answer's text for the caller of the API: JSON as values, if it can be written again, else as it is."""
     try:
-        return json.loads(text)
+        value = json.loads(text, parse_constant=_refuse)
+        dumps(value)
     except (ValueError, RecursionError):
         return text
+    return value
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")

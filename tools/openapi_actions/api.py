@@ -14,7 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from assistant_site.wire import rest
-from assistant_site.wire.errors import InvalidRequest, WireError
+from assistant_site.wire.errors import InvalidRequest
 from assistant_site.wire.late import AskAgain, LateResponse
 from assistant_site.wire.lists import PageQuery, page
 from assistant_site.wire.pages import DeletedSerializer, list_of, page_parameters
@@ -37,14 +37,14 @@ from tools.openapi_actions.tool import with_bytes
 RUN_SECONDS = 60.0  # a caller waits for it
 
 
-def late(make: Callable[[], Awaitable[Any]]) -> LateResponse:
+def late(request: Request, make: Callable[[], Awaitable[Any]]) -> LateResponse:
     """The answer that `make` gives as values, or the error that it raises."""
 
     async def answer() -> HttpResponseBase:
         try:
             return HttpResponse(dumps(await make()), content_type="application/json")
-        except WireError as error:
-            return rest.error_response(error)
+        except Exception as problem:
+            return rest.error_response(rest.as_wire_error(problem, request._request))
 
     return LateResponse(answer)
 
@@ -108,19 +108,20 @@ class RunActionView(WireView):
             allowed_hosts=reach.allowed_for(self.tenant),
             headers=body["headers"],
         )
-        return late(partial(carried_out, call))
+        return late(request, partial(carried_out, call))
 
 
 async def carried_out(call: Call) -> dict[str, Any]:
     """What the service answered, as `data`."""
     try:
         answered = await calling.make(call, min(RUN_SECONDS, settings.TOOL_SECONDS))
-    except (BadArguments, BadAuthentication) as problem:
+    except BadArguments as problem:
         raise InvalidRequest(str(problem), param="parameters") from None
+    except BadAuthentication as problem:
+        raise InvalidRequest(str(problem).replace("authentication.content", "headers"), param="headers") from None
     except CallFailed as problem:
         raise InvalidRequest(f"The call failed. {problem.message}", code="action_failed") from None
     answer = answered.answer
     if not 200 <= answer.status < 300:
-        told = answered.hide(answers.told(answer, 1_000))
-        raise InvalidRequest(told, code="action_failed")
-    return {"data": answers.as_data(answered.hide(answers.text_of(answer)))}
+        raise InvalidRequest(answers.told(answer, answered.text, 1_000), code="action_failed")
+    return {"data": answers.as_data(answered.text)}

@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from assistant_site import fetching
@@ -20,6 +21,7 @@ from tools.openapi import (
     token_of,
     token_request,
 )
+from tools.openapi_actions import answers
 from tools.openapi_actions.models import Authentication
 
 IDEMPOTENT = frozenset(("GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"))  # RFC 9110, 9.2.2
@@ -63,13 +65,21 @@ class Call:
 
 @dataclass(frozen=True)
 class Answered:
-    """What the service answered. `hide` takes the call's secrets out of a text."""
+    """What the service answered."""
 
     answer: Answer
     request: Request
 
-    def hide(self, text: str) -> str:
-        return self.request.without_secrets(text)
+    @cached_property
+    def text(self) -> str:
+        """The answer's, without the call's secrets."""
+        return self.request.without_secrets(answers.text_of(self.answer))
+
+    @property
+    def body(self) -> bytes:
+        """The answer's, without the call's secrets where it is text."""
+        is_clean = not answers.is_text(self.answer) or self.text == answers.text_of(self.answer)
+        return self.answer.body if is_clean else self.text.encode()
 
 
 async def make(call: Call, seconds: float) -> Answered:

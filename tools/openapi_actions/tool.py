@@ -84,7 +84,7 @@ class ActionTool(ServedTool):
             return ToolResult(f"The call failed. {problem.message}{lost}")
         if answers.is_file(answered.answer):
             return await action_threads().run(self._as_file, context, answered)
-        return ToolResult(answered.hide(answers.told(answered.answer, context.result_tokens)))
+        return ToolResult(answers.told(answered.answer, answered.text, context.result_tokens))
 
     def _call(self, context: ToolContext, arguments: dict[str, Any]) -> Call:
         tenant = Tenant.objects.get(pk=context.tenant_id)
@@ -109,7 +109,7 @@ class ActionTool(ServedTool):
                 tenant=Tenant(pk=context.tenant_id),
                 filename=stem + ending,
                 purpose=Purpose.ASSISTANTS_OUTPUT,
-                pieces=[answer.body],
+                pieces=[answered.body],
             )
         except WireError as problem:
             return ToolResult(f"The answer is a file, which could not be kept: {problem.message}")

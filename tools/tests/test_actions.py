@@ -1,11 +1,12 @@
 """Actions over REST and in runs: how they are made, what exactly is sent, what the model and nobody else is told."""
 
 import base64
+import html
 import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote, unquote
 
 import pytest
 
@@ -352,6 +353,53 @@ def test_a_service_that_repeats_its_secret_tells_nobody(lena: LiveCaller) -> Non
     assert SECRET not in told
     assert "Bearer ********" in told
     assert SECRET not in json.dumps(direct.body)
+
+
+@pytest.mark.parametrize(
+    "authentication",
+    [{"type": "bearer", "secret": 'pass"wörd/7&8'}, {"type": "custom", "content": {"X-Key": "  pass-word-78  "}}],
+    ids=["bearer", "custom"],
+)
+def test_a_secret_is_hidden_however_it_is_written_and_wherever_the_answer_is_cut(
+    lena: LiveCaller, authentication: dict[str, Any]
+) -> None:
+    def answer(got: Got) -> Reply:
+        sent = got.headers.get("x-key") or got.headers["authorization"].removeprefix("Bearer ")
+        text = unquote(sent)
+        forms = [sent, json.dumps(text), json.dumps(text).replace("/", "\\/"), quote(text, safe=""), html.escape(text)]
+        if got.target.endswith("/file"):
+            head = {"Content-Disposition": "attachment; filename=a.txt"}
+            return Reply(f"It is {text}.".encode(), content_type="text/plain; charset=utf-8", headers=head)
+        return Reply(b"x" * 23_990 + text.encode() if got.target.endswith("/cut") else "\n".join(forms).encode())
+
+    with Service(answer) as service:
+        action = made(lena, weather(service.url), authentication=authentication)["get_weather"]
+        told = [run_of(lena, action, {"city": city})[1] for city in ("forms", "cut")]
+        folded, _ = run_of(lena, action, {"city": "file"}, "See [it](sandbox:/mnt/data/a-1-0.txt).")
+        direct = lena.post(f"actions/{action['id']}/run", {"parameters": {"city": "forms"}})["data"]
+    [link] = lena.messages(folded.run["thread_id"])[-1]["content"][0]["text"]["annotations"]
+    content = lena.get(f"files/{link['file_path']['file_id']}/content").body
+    assert told[0].count("********") == direct.count("********") == 5
+    assert content == b"It is ********."
+    assert not any("pass" in text for text in (*told, direct))
+
+
+@pytest.mark.parametrize("charset", ["idna", "punycode", "undefined", "utf-7", "unicode_escape", "nothing", "utf-16"])
+def test_an_answer_in_no_charset_is_an_answer(lena: LiveCaller, charset: str) -> None:
+    with Service(lambda got: Reply(b"+2AA-\\ud800", content_type=f"text/plain; charset={charset}")) as service:
+        action = made(lena, weather(service.url))["get_weather"]
+        direct = lena.post(f"actions/{action['id']}/run", {"parameters": {"city": "Rome"}})
+        _, told = run_of(lena, action, {"city": "Rome"})
+    assert direct["data"] == told
+    assert told
+
+
+@pytest.mark.parametrize("text", ['"\\ud800"', "[NaN]", "[" * 5_000 + "]" * 5_000], ids=["half", "nan", "deep"])
+def test_what_is_no_json_for_everybody_is_text(lena: LiveCaller, text: str) -> None:
+    with Service(lambda got: Reply(text.encode())) as service:
+        action = made(lena, weather(service.url))["get_weather"]
+        direct = lena.post(f"actions/{action['id']}/run", {"parameters": {"city": "Rome"}})
+    assert direct["data"] == text
 
 
 def test_what_goes_wrong_is_told_to_the_model(lena: LiveCaller) -> None:
