@@ -58,7 +58,8 @@ class Call:
         call = cls(kept["name"], entry, offered, kept["arguments"], kept["output"], result_from(kept))
         call.begun, call.is_approved = kept.get("begun"), kept.get("approved", False)
         if offered is None and call.output is None:
-            call.answer(f"The tool '{call.name}' is not available any more. This call may have been carried out.")
+            what = "was not" if call.begun is None else "may have been"
+            call.answer(f"The tool '{call.name}' is not available any more. This call {what} carried out.")
         return call
 
     @property
@@ -112,8 +113,10 @@ class Call:
     def as_kept(self) -> dict[str, Any]:
         """What of a server's tool only the model sees, for the step's row; and how another worker goes on with it."""
         assert self.tool is not None
+        assert self.served is not None
         kept: dict[str, Any] = {
             "name": self.name,
+            "identity": self.served.identity,
             "arguments": self.tool.shown_again(self.arguments),
             "output": self.output,
             "sources": [source.as_json() for source in self.result.sources],
@@ -165,10 +168,16 @@ class Turn:
         served = step.carry["served"]
         for index, entry in enumerate(step.step_details["tool_calls"]):
             kept = served.get(str(index), {})
-            turn.calls.append(Call.kept(entry, kept, turn.offered.get(kept["name"]) if kept else None))
+            turn.calls.append(Call.kept(entry, kept, turn.offered_again(kept)))
         turn.carry = {name: step.carry[name] for name in ("message", "calls") if name in step.carry}
         turn.flawed = step.carry[DECIDED]["flawed"]
         return turn
+
+    def offered_again(self, kept: dict[str, Any]) -> Offered | None:
+        """What a call is of, by what `Call.as_kept` gave, if it is still there."""
+        if "identity" not in kept:  # a function of the caller's, or kept by a version that went by names
+            return self.offered.get(kept["name"]) if kept else None
+        return next((each for each in self.offered.values() if each.identity == kept["identity"]), None)
 
     def entries(self) -> list[Entry]:
         """The calls as they stand in the step."""

@@ -76,6 +76,11 @@ class Offered:
     of: str = ""
     needs_approval: bool = False
 
+    @property
+    def identity(self) -> list[str]:
+        """Which of a run's functions it is, whatever it is called: lists change, and names then go to others."""
+        return [self.tool["type"], self.tool.get("id", ""), self.tool.get("server_label", ""), self.of]
+
     def entry(self, id: str) -> Entry:
         """A call of this server's in the step when it has just begun."""
         assert self.server_tool is not None

@@ -122,6 +122,32 @@ def test_calls_wait_until_they_are_approved(lena: LiveCaller, shop: McpTestServe
     assert [call.params["name"] for call in shop.calls()] == ["echo"]
 
 
+def test_an_approved_call_reaches_no_other_tool_that_has_got_its_name(lena: LiveCaller, shop: McpTestServer) -> None:
+    class ApprovingLater(Asked):
+        def answer(self, run: dict[str, Any]) -> None:
+            [call] = run["required_action"]["submit_tool_approval"]["tool_calls"]
+            assert (call["server_label"], call["name"]) == ("a", "b_c")
+            [row] = [row for row in McpToolList.objects.of(lena.tenant) if row.listing["tools"][0]["name"] == "b_c"]
+            row.listing["tools"][0]["name"] = "other"  # as the next run finds it
+            row.save()
+            approvals = [{"tool_call_id": call["id"], "approve": True}]
+            path = f"threads/{self.thread}/runs/{run['id']}/submit_tool_outputs"
+            lena.post(path, {"tool_outputs": [], "tool_approvals": approvals})
+            self.run = lena.settled(self.thread, run["id"])
+
+    shop.tools = [tool("b_c")]
+    with McpTestServer(tools=[tool("c")]) as other:
+        tools = [
+            mcp(shop, server_label="a", require_approval="always"),
+            {"type": "mcp", "server_label": "a_b", "server_url": other.url, "require_approval": "always"},
+        ]
+        asked = ApprovingLater(lena, tools, called(("a_b_c", "{}")), said("Done"))
+        assert other.calls() == []
+    assert [each["function"]["name"] for each in asked.turns[0]["tools"]] == ["a_b_c", "a_b_c_tool"]
+    [function] = asked.functions
+    assert function["output"] == "The tool 'a_b_c' is not available any more. This call was not carried out."
+
+
 def test_pictures_and_files_are_stored_and_shown(lena: LiveCaller, shop: McpTestServer) -> None:
     pdf = types.BlobResourceContents(uri="shop://bills/july.pdf", blob="JVBERg==")
     shop.answer = lambda params: types.CallToolResult(
