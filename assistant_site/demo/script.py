@@ -101,6 +101,12 @@ def text_of(content: object) -> str:
     return "\n".join(str(part.get("text") or "") for part in parts if isinstance(part, dict) and "text" in part)
 
 
+def pictures_in(content: object) -> int:
+    """How many pictures a message's content has."""
+    parts = content if isinstance(content, list) else []
+    return sum(1 for part in parts if isinstance(part, dict) and part.get("type") == "image_url")
+
+
 def pieces_of(text: str) -> list[str]:
     """The text in the pieces it streams in: a word with the blanks behind it; together they are the text."""
     return re.findall(r"\s*\S+[^\S\n]*\n*|\s+", text)
@@ -199,13 +205,16 @@ def _text(
 
 def _plain(text: str, messages: list[dict[str, Any]]) -> str:
     told = f"You said: “{_quoted(text, QUOTED_CHARACTERS)}”" if text.strip() else "You said nothing that I could read."
-    earlier = sum(1 for message in messages if message.get("role") == "user") - 1
+    asked = [message for message in messages if message.get("role") == "user"]
+    pictures = pictures_in(asked[-1].get("content")) if asked else 0
+    seen = f" You also sent {pictures} picture{'s' * (pictures > 1)}, but I do not see." if pictures else ""
+    earlier = len(asked) - 1
     remembered = (
         f" Before that I was sent {earlier} earlier message{'s' * (earlier > 1)} of yours." if earlier > 0 else ""
     )
     return (
         f"This is Holdfast's built-in demo model; it understands nothing and only shows that everything works. "
-        f"{told}{remembered}\n\n"
+        f"{told}{seen}{remembered}\n\n"
         "To get real answers, set OPENAI_BASE_URL and OPENAI_API_KEY to any OpenAI-compatible provider and restart, "
         "or add a provider for your tenant in the admin."
     )

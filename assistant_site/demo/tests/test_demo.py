@@ -293,7 +293,8 @@ def test_objects_are_answered_when_asked_for() -> None:
 def test_content_may_be_parts() -> None:
     parts = [{"type": "text", "text": "one"}, {"type": "image_url", "image_url": {"url": "data:"}}]
 
-    assert "one" in said({"model": "any/name", "messages": [{"role": "user", "content": parts}]})
+    told = said({"model": "any/name", "messages": [{"role": "user", "content": parts}]})
+    assert "“one” You also sent 1 picture" in told
 
 
 def test_models_are_listed_and_every_name_is_one() -> None:

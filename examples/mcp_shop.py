@@ -1,0 +1,23 @@
+"""A little MCP server for mcp_approval.py: http://localhost:8765/mcp. Needs `pip install mcp`."""
+
+import os
+
+from mcp.server.mcpserver import MCPServer
+from mcp_types import ToolAnnotations
+
+shop = MCPServer("Shop")
+
+
+@shop.tool(annotations=ToolAnnotations(read_only_hint=True))
+def search(text: str) -> str:
+    """Search the shop's goods."""
+    return "Lamp 7: red, 20 euros" if "lamp" in text else "Nothing found"
+
+
+@shop.tool()
+def buy(item: int) -> str:
+    """Buy an item by its number."""
+    return f"Bought: item {item}"
+
+
+shop.run("streamable-http", port=int(os.environ.get("PORT", "8765")))
