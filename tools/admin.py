@@ -3,13 +3,12 @@
 from django.contrib import admin
 
 from files.admin import LookOnly
-from tools.mcp import admin as mcp_admin
+from tools.mcp.admin import McpServerAdmin
 from tools.models import CodeFile, CodeSpace
+from tools.openapi_actions.admin import ActionAdmin
 from tools.web_search.admin import SearchKeyAdmin
 
-__all__ = ["CodeFileAdmin", "CodeSpaceAdmin", "SearchKeyAdmin"]
-
-__all__ = ["CodeFileAdmin", "CodeSpaceAdmin", "mcp_admin"]
+__all__ = ["ActionAdmin", "CodeFileAdmin", "CodeSpaceAdmin", "McpServerAdmin", "SearchKeyAdmin"]
 
 
 @admin.register(CodeSpace)
