@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from assistant_site import fetching
 from assistant_site.db.threads import OfEachLoop
 from assistant_site.fetching import CannotFetch
-from assistant_site.wire.errors import InvalidRequest, WireError
+from assistant_site.wire.errors import InvalidRequest
 from assistant_site.wire.late import AskAgain
 from tenants import reach
 from tenants.models import Tenant
@@ -57,10 +57,10 @@ class Reading:
         self._source = source
         self._url = url
         self._allowed_hosts = allowed_hosts
-        self._outcome: Document | WireError | None = None
+        self._outcome: Document | Exception | None = None
 
     def document(self) -> Document:
-        if isinstance(self._outcome, WireError):
+        if isinstance(self._outcome, Exception):
             raise self._outcome
         assert self._outcome is not None
         return self._outcome
@@ -70,7 +70,7 @@ class Reading:
             if self._url:
                 await self._fetch()
             self._outcome = await _reading_thread().run(read, self._source, self._url)
-        except WireError as error:
+        except Exception as error:  # told by the view, as every other
             self._outcome = error
 
     async def leave(self) -> None:
