@@ -32,15 +32,20 @@ def too_large(most: int | None = None, what: str = "request body") -> errors.Too
     return errors.TooLarge(f"The {what} is too large: at most {megabytes} MB are accepted.")
 
 
-def json_body(request: HttpRequest) -> Any:
-    """The request's JSON, whatever its content type says; no body at all counts as `{}`."""
+def raw_body(request: HttpRequest) -> bytes:
+    """The request's body as it is; `?` for one that cannot be read."""
     try:
         raw = request.body
     except RequestDataTooBig:
         raise too_large() from None
     except (RawPostDataException, UnreadablePostError):
         raw = b"?"
-    raw = raw.removeprefix(b"\xef\xbb\xbf")  # some libraries put a byte order mark in front
+    return raw.removeprefix(b"\xef\xbb\xbf")  # some libraries put a byte order mark in front
+
+
+def json_body(request: HttpRequest) -> Any:
+    """The request's JSON, whatever its content type says; no body at all counts as `{}`."""
+    raw = raw_body(request)
     if not raw.strip():
         return {}
     try:

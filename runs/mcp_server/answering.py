@@ -36,6 +36,7 @@ from assistant_site.wire.errors import WireError
 from assistant_site.wire.grammar import Fault
 from assistant_site.wire.late import LateResponse
 from assistant_site.wire.rendering import dumps
+from assistant_site.wire.rest import raw_body
 from assistants.models import Assistant
 from runs.mcp_server import calls, protocol
 from runs.mcp_server.calls import Arguments, Call, Progress, failed
@@ -71,7 +72,7 @@ class Answering:
 
     def respond(self) -> HttpResponseBase:
         try:
-            posted = protocol.read(self.request._request.body, self.request.headers)
+            posted = protocol.read(raw_body(self.request._request), self.request.headers)
         except Refused as problem:
             return _json(Asked(None).refusal(problem), problem.status)
         if not posted.requests:
@@ -174,7 +175,12 @@ def _json(answer: Any, status: int = 200) -> HttpResponse:
 
 def _later(answers: list[tuple[Asked, Call | dict[str, Any]]], *, is_batch: bool) -> Any:
     async def finished(asked: Asked, begun: Call | dict[str, Any]) -> dict[str, Any]:
-        return begun if isinstance(begun, dict) else asked.answer(await begun.settled())
+        if isinstance(begun, dict):
+            return begun
+        try:
+            return asked.answer(await begun.settled())
+        except Exception:
+            return broke(asked, begun)
 
     async def make() -> HttpResponseBase:
         all_of_them = await asyncio.gather(*(finished(asked, begun) for asked, begun in answers))
@@ -199,14 +205,19 @@ async def _frames(asked: Asked, call: Call) -> AsyncIterator[bytes]:
         async for batch in call.batches():
             if not batch:
                 yield sse.KEEP_ALIVE
-            elif progress is not None and (news := progress.of(batch)):
+            for news in progress.of(batch) if progress is not None else ():
                 told = ProgressNotification(params=news).model_dump(mode="json", by_alias=True, exclude_none=True)
                 yield _frame({"jsonrpc": "2.0", **told})
         assert call.result is not None
         yield _frame(asked.answer(call.result))
     except Exception:  # the status line is out: all that is left is to tell it in the stream
-        logger.exception("The answer to an MCP call, %s, broke.", call.run_id)
-        yield _frame(asked.refusal(BROKE))
+        yield _frame(broke(asked, call))
+
+
+def broke(asked: Asked, call: Call) -> dict[str, Any]:
+    """For the handler of an exception."""
+    logger.exception("The answer to an MCP call, %s, broke.", call.run_id)
+    return asked.refusal(BROKE)
 
 
 def _frame(message: dict[str, Any]) -> bytes:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -116,14 +116,11 @@ class Progress:
     written: int = 0
     _last: float = 0.0
 
-    def of(self, batch: list[Told]) -> ProgressNotificationParams | None:
-        """What is new with these events, if it is worth a word."""
-        words = ""
+    def of(self, batch: list[Told]) -> Iterator[ProgressNotificationParams]:
+        """What is new with these events, as far as it is worth a word."""
         for entry in batch:
-            words = self._words(entry) or words
-        if not words:
-            return None
-        return ProgressNotificationParams(progress_token=self.token, progress=batch[-1].position, message=words)
+            if words := self._words(entry):
+                yield ProgressNotificationParams(progress_token=self.token, progress=entry.position, message=words)
 
     def _words(self, entry: Told) -> str:
         match entry.name:

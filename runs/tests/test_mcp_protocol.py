@@ -144,13 +144,16 @@ def test_there_are_no_streams_and_no_sessions_to_end(alice: LocalCaller) -> None
         ("http://testserver:8000", 403),
         ("https://evil.example", 403),
         ("null", 403),
+        ("https://trusted.example", 200),
+        ("http://trusted.example", 403),
         ("", 403),
         ("http://testserver.evil.example", 403),
         ("http://evil.example/testserver", 403),
         ("http://[", 403),
     ],
 )
-def test_pages_of_other_hosts_are_refused(alice: LocalCaller, origin: str, status: int) -> None:
+def test_pages_of_other_hosts_are_refused(alice: LocalCaller, settings: Any, origin: str, status: int) -> None:
+    settings.CSRF_TRUSTED_ORIGINS = ["https://trusted.example"]
     # The test client leaves empty headers out.
     answer = ask(alice, asked("ping"), Origin=origin or " ")
     assert answer.status == status, answer.body
