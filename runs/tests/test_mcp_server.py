@@ -1,60 +1,24 @@
 """Assistants as tools of the protocol's own client, over HTTP against running processes."""
 
-import asyncio
 import json
 import threading
 import time
-from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
-import httpx2
 import mcp_types as types
 import pytest
 from django.conf import settings
 from mcp.client import Client
-from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
 
 from assistant_site.llm.tests.quirk_server import Answer, QuirkServer, called, delta, refusing, said, streaming
 from assistant_site.tests.callers import LiveCaller, LocalCaller
-from assistant_site.tests.stack import Stack
 from runs.mcp_server import calls
 from runs.models import Run
+from runs.tests.mcp_clients import about, ask, itself, through
 from threads.models import Message
 
-T = TypeVar("T")
-
 KINDS = ["legacy", "2026-07-28", "auto"]
-
-
-def through(
-    lena: LiveCaller, path: str, work: Callable[[Client], Awaitable[T]], mode: str = "auto", **headers: str
-) -> T:
-    """What is done with a client of this address."""
-
-    async def connected() -> T:
-        sent = {"Authorization": f"Bearer {lena.token}", **headers}
-        async with httpx2.AsyncClient(headers=sent, timeout=40, trust_env=False) as http:
-            transport = streamable_http_client(f"{lena.base_url}/{path}", http_client=http)
-            async with Client(transport, mode=mode) as client:
-                return await work(client)
-
-    return asyncio.run(connected())
-
-
-def ask(
-    lena: LiveCaller, assistant: str, mode: str = "auto", headers: dict[str, str] | None = None, **arguments: Any
-) -> Any:
-    async def work(client: Client) -> Any:
-        return await client.call_tool("ask", arguments)
-
-    return through(lena, f"assistants/{assistant}/mcp", work, mode, **(headers or {}))
-
-
-def about(result: types.CallToolResult) -> dict[str, Any]:
-    content: dict[str, Any] = result.structured_content
-    return content
 
 
 def test_the_documentations_configuration_is_true(lena: LiveCaller) -> None:
@@ -99,7 +63,8 @@ def test_a_client_finds_an_assistant_and_talks_to_it(lena: LiveCaller, mode: str
     assert [message["content"] for message in heard[1]] == ["Be brief.", "To Rome, please", "To Rome.", "By train"]
 
 
-def test_progress_is_told_to_who_asks_for_it(lena: LiveCaller) -> None:
+@pytest.mark.parametrize("mode", ["legacy", "auto"])
+def test_progress_is_told_to_who_asks_for_it(lena: LiveCaller, mode: str) -> None:
     told: list[tuple[float, str | None]] = []
 
     async def heard(progress: float, total: float | None, message: str | None) -> None:
@@ -112,7 +77,7 @@ def test_progress_is_told_to_who_asks_for_it(lena: LiveCaller) -> None:
     slowly = Answer((slowly.pieces[0], 0.8, *slowly.pieces[1:]), headers=slowly.headers)
     with QuirkServer(slowly) as provider:
         lena.provided_by(provider.base_url)
-        result = through(lena, f"assistants/{lena.assistant()}/mcp", work)
+        result = through(lena, f"assistants/{lena.assistant()}/mcp", work, mode)
     assert result.content[0].text == "One two"
     words = [message for _, message in told]
     assert "At work." in words
@@ -305,87 +270,22 @@ def test_files_and_pages_of_an_answer_are_linked(alice: LocalCaller) -> None:
     assert [block.type for block in plain.content] == ["text", "text"]
 
 
-# --- Holdfast calls itself -------------------------------------------------------------------------------------------
-
-
-def itself(lena: LiveCaller, assistant: str) -> dict[str, Any]:
-    url = f"{lena.base_url}/assistants/{assistant}/mcp".replace("127.0.0.1", "localhost")
-    return {
-        "type": "mcp",
-        "server_label": "colleague",
-        "server_url": url,
-        "authorization": lena.token,
-        "require_approval": "never",
-    }
-
-
-def test_an_assistant_asks_another_one_of_the_same_server(lena: LiveCaller) -> None:
-    colleague = lena.assistant(name="Colleague", model="colleague")
-    chief = lena.assistant(name="Chief", model="chief", tools=[itself(lena, colleague)])
-    thread = lena.thread("How much is it?")
-
-    def spoken(request: Any) -> Answer:
-        if request.body["model"] == "colleague":
-            return said("It is 42.")
-        if request.body["messages"][-1]["role"] == "tool":
-            return said("My colleague says: 42.")
-        return called(("colleague_ask", '{"message": "How much?"}'))
-
-    with QuirkServer(spoken) as provider:
-        lena.provided_by(provider.base_url)
-        run = lena.run(thread, chief)
-        heard = [request.body for request in provider.requests]
-    assert run["status"] == "completed", run
-    assert lena.last_text(thread) == "My colleague says: 42."
-    assert heard[-1]["messages"][-1]["content"].startswith("It is 42.")
-    assert [step["type"] for step in lena.steps(thread, run["id"])] == ["tool_calls", "message_creation"]
-    inner = Run.objects.of(lena.tenant).get(assistant_id=colleague)
-    assert (inner.status, inner.sealed) == ("completed", "")
-    assert lena.token not in json.dumps([heard, run, lena.steps(thread, run["id"])])
-
-
-def test_an_assistant_that_calls_itself_comes_to_an_end(lena: LiveCaller) -> None:
-    """Each run asks for another one: the fourth call in a row is refused, and the runs end from the innermost out."""
-    assistant = lena.assistant(model="endless")
-    lena.post(f"assistants/{assistant}", {"tools": [itself(lena, assistant)]})
-    thread = lena.thread("Ask yourself")
-
-    def spoken(request: Any) -> Answer:
-        last = request.body["messages"][-1]
-        if last["role"] == "tool":
-            return said(f"Heard: {last['content'][:60]}")
-        return called(("colleague_ask", '{"message": "Ask yourself"}'))
-
-    with QuirkServer(spoken) as provider:
-        lena.provided_by(provider.base_url)
-        run = lena.run(thread, assistant)
-    assert run["status"] == "completed", run
-    runs = Run.objects.of(lena.tenant).filter(assistant_id=assistant)
-    assert [each.status for each in runs] == ["completed"] * 4
-    assert lena.last_text(thread).count("Heard: ") == 4
-    assert "called each other 3" in lena.last_text(runs.latest("pk").thread_id)
-
-
-@pytest.mark.slow
-def test_circles_end_also_where_there_is_room_for_one_run_only(lena: LiveCaller, stack: Stack, tmp_path: Path) -> None:
-    """Each run holds the only place while it waits for the next one, which starts when that was given up."""
-    env = {"RUNS_PER_WORKER": "1", "TOOL_SECONDS": "3", "WORKER_DRAIN_SECONDS": "1"}
-    assistant = lena.assistant(model="endless")
-    lena.post(f"assistants/{assistant}", {"tools": [itself(lena, assistant)]})
-
-    def spoken(request: Any) -> Answer:
-        is_told = request.body["messages"][-1]["role"] == "tool"
-        return said("Enough.") if is_told else called(("colleague_ask", '{"message": "Ask yourself"}'))
-
-    with (
-        QuirkServer(spoken) as provider,
-        Stack.workers_of_others_rest(),
-        Stack(folder=tmp_path, webs=0, ingestions=0, env=env),
-    ):
-        lena.provided_by(provider.base_url)
-        lena.run(lena.thread("Ask yourself"), assistant)
-        deadline = time.monotonic() + 40
-        runs = Run.objects.of(lena.tenant).filter(assistant_id=assistant)
-        while [run.status for run in runs.all()] != ["completed"] * 4:
-            assert time.monotonic() < deadline, [run.status for run in runs.all()]
-            time.sleep(0.2)
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"status": "cancelled"}, "The assistant's run was cancelled."),
+        ({"status": "expired"}, "The assistant took too long, and its run has expired."),
+        ({"status": "incomplete", "incomplete_reason": "max_prompt_tokens"}, "The answer is not complete (max_prompt"),
+    ],
+)
+def test_runs_without_an_answer_are_errors(alice: LocalCaller, fields: dict[str, str], told: str) -> None:
+    thread = alice.thread("x")
+    run = alice.post(f"threads/{thread}/runs", {"assistant_id": alice.assistant()})["id"]
+    assert calls.result_of(calls.Call(alice.tenant, run, thread)) is None  # it has not ended
+    Run.objects.of(alice.tenant).filter(pk=run).update(**fields)
+    result = calls.result_of(calls.Call(alice.tenant, run, thread))
+    assert result is not None
+    assert result.is_error
+    assert about(result)["status"] == fields["status"]
+    assert isinstance(result.content[0], types.TextContent)
+    assert result.content[0].text.startswith(told)
