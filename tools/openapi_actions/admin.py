@@ -11,8 +11,7 @@ from tools.openapi_actions.models import Action
 
 @admin.register(Action)
 class ActionAdmin(LookOnly):
-    list_display = ["name", "method", "url", "authenticated_by", "use_for_everyone", "tenant", "created_at"]
-    list_filter = ["use_for_everyone"]
+    list_display = ["name", "tenant", "method", "url", "authenticated_by", "use_for_everyone", "created_at"]
     search_fields = ["id", "name", "tenant__name"]
     fields = [
         *("id", "tenant", "name", "description", "method", "url", "authentication", "use_for_everyone"),
