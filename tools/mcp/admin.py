@@ -13,10 +13,24 @@ from tools.mcp.models import McpServer
 NONE = "-"
 
 
+class BareWords(forms.JSONField):
+    """JSON, on two lines; a word may stand without its quotes. Nothing is an empty field, not `null`."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{**options, "widget": forms.Textarea(attrs={"rows": 2, "cols": 60, "spellcheck": "false"})})
+
+    def to_python(self, value: Any) -> Any:
+        bare = isinstance(value, str) and value.strip().isidentifier() and value.strip() != "null"
+        return value.strip() if bare else super().to_python(value)
+
+    def prepare_value(self, value: Any) -> Any:
+        return "" if value is None else super().prepare_value(value)
+
+
 class McpServerForm(forms.ModelForm[McpServer]):
     new_headers = forms.CharField(
         required=False,
-        label="headers",
+        label="Headers",
         widget=forms.Textarea(attrs={"rows": 3, "cols": 60, "autocomplete": "off", "spellcheck": "false"}),
         help_text=(
             "Sent with every request, a line each: Authorization: Bearer … Stored encrypted, never shown. "
@@ -27,6 +41,8 @@ class McpServerForm(forms.ModelForm[McpServer]):
     class Meta:
         model = McpServer
         fields = ["tenant", "label", "url", "allowed_tools", "require_approval"]
+        field_classes = {"allowed_tools": BareWords, "require_approval": BareWords}
+        labels = {"url": "Address"}
 
     def clean_new_headers(self) -> dict[str, str] | None:
         """None: they stay as they are."""

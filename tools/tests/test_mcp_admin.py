@@ -78,3 +78,14 @@ def test_a_label_is_given_once(operator: Client) -> None:
     assert save(operator, ADD) == ""
     assert "already exists" in save(operator, ADD)
     assert McpServer.objects.count() == 1
+
+
+def test_words_need_no_quotes_and_nothing_is_an_empty_field(operator: Client) -> None:
+    assert save(operator, ADD, require_approval=" never ", allowed_tools="") == ""
+    server = McpServer.objects.get()
+    assert (server.require_approval, server.allowed_tools) == ("never", None)
+    page = operator.get(change(server)).content.decode()
+    assert "&quot;never&quot;" in page
+    assert ">\nnull<" not in page
+    assert "A list of names" in save(operator, change(server), allowed_tools="search")
+    assert "Enter a valid JSON" in save(operator, change(server), allowed_tools="search, buy")

@@ -17,6 +17,10 @@ class SearchKeyForm(forms.ModelForm[SearchKey]):
         model = SearchKey
         fields = ["tenant", "provider", "base_url"]
 
+    def clean_base_url(self) -> str:
+        """Often copied from a search in the browser."""
+        return str(self.cleaned_data["base_url"]).rstrip("/").removesuffix("/search")
+
     def clean(self) -> dict[str, Any]:
         checked = super().clean() or {}
         needs_key = checked.get("provider") not in (None, "searxng")

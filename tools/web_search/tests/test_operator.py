@@ -142,8 +142,9 @@ def test_what_is_missing_is_told(operator: Client, form: dict[str, Any], sentenc
     assert not SearchKey.objects.of(tenant).exists()
 
 
-def test_a_searxng_of_ones_own(operator: Client) -> None:
+@pytest.mark.parametrize("end", ["", "/", "/search", "/search/"])
+def test_a_searxng_of_ones_own(operator: Client, end: str) -> None:
     tenant = Tenant.objects.create(name="Ada")
-    form = {"tenant": str(tenant.pk), "provider": "searxng", "base_url": "http://searxng:8080", "new_key": ""}
+    form = {"tenant": str(tenant.pk), "provider": "searxng", "base_url": f"http://searxng:8080{end}", "new_key": ""}
     assert operator.post(ADD, form).status_code == 302
     assert SearchKey.objects.of(tenant).get().base_url == "http://searxng:8080"
