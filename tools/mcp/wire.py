@@ -85,11 +85,10 @@ def checked_headers(given: dict[str, str]) -> dict[str, str]:
 
 
 class McpToolSerializer(RequestSerializer):
-    """Without `server_url` it means the server that the operator has registered under its label.
+    """Without `server_url` it means the server that the operator has registered under its label."""
 
-    Stored is one encrypted text, `sealed`, in the place of `headers` and `authorization`: empty if the request says
-    that there are none, missing if it does not say.
-    """
+    # Stored is one encrypted text, `sealed`, in the place of `headers` and `authorization`: empty if the request says
+    # that there are none, missing if it does not say.
 
     type = Text(required=True)
     server_label = Text(most=MOST_LABEL, least=1, pattern=LABEL, required=True)

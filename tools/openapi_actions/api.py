@@ -59,6 +59,7 @@ class ActionListView(WireView):
 
     @extend_schema(request=CreateActionRequestSerializer, responses=ActionObjectSerializer(many=True))
     def post(self, request: Request) -> HttpResponseBase:
+        """Makes an action of each operation of an OpenAPI document."""
         body = self.parse(CreateActionRequestSerializer)
         writing.check_sharing(body["use_for_everyone"])
         document = document_of(request, self.tenant, body.pop(SCHEMA))

@@ -38,6 +38,13 @@ class ModifyActionRequestSerializer(RequestSerializer):
 
 
 class CreateActionRequestSerializer(ModifyActionRequestSerializer):
+    """`openapi_schema` is an OpenAPI document (3.0, 3.1 or Swagger 2.0), its text as JSON or YAML, or its address.
+
+    `authentication` is `{"type": "none"}`, `{"type": "bearer", "secret"}`, `{"type": "basic", "secret"}`,
+    `{"type": "custom", "content": {header: value}}`, `{"type": "api_key", "secret", "in", "name"}` or
+    `{"type": "oauth2", "client_id", "client_secret", "token_url", "scope"}`.
+    """
+
     openapi_schema = DocumentSource(required=True)
 
 
