@@ -11,12 +11,16 @@ from tools.openapi_actions.models import Action
 
 @admin.register(Action)
 class ActionAdmin(LookOnly):
-    list_display = ["name", "tenant", "method", "url", "authenticated_by", "use_for_everyone", "created_at"]
+    list_display = ["name", "tenant", "call", "authenticated_by", "use_for_everyone", "created_at"]
     search_fields = ["id", "name", "tenant__name"]
     fields = [
         *("id", "tenant", "name", "description", "method", "url", "authentication", "use_for_everyone"),
         *("function", "metadata", "created_at", "updated_at"),
     ]
+
+    @admin.display
+    def call(self, action: Action) -> str:
+        return f"{action.method} {action.url}"
 
     @admin.display(description="authentication")
     def authenticated_by(self, action: Action) -> str:
