@@ -10,6 +10,7 @@ from drf_spectacular.drainage import GENERATOR_STATS
 from drf_spectacular.validation import validate_schema
 
 from assistant_site.tests import official
+from assistant_site.tests.callers import LocalCaller
 from assistant_site.tests.test_tenancy import routes
 
 ACTIONS = {"listActions", "createActions", "getAction", "modifyAction", "deleteAction", "runAction"}
@@ -57,6 +58,14 @@ def test_operations_have_openais_names(document: dict[str, Any]) -> None:
     known = names(theirs, "")
     for where, name in names(document, "/v1").items():
         assert name in EXTENSIONS or known[where] == name
+
+
+def test_the_example_of_an_action_makes_one(document: dict[str, Any], alice: LocalCaller) -> None:
+    content = document["paths"]["/v1/actions"]["post"]["requestBody"]["content"]["application/json"]
+    [example] = content["examples"].values()
+    [action] = alice.post("actions", example["value"]).body
+    assert action["url"] == "https://weather.example.com/cities/{city}"
+    assert action["authentication"] == {"type": "bearer", "secret": "********"}
 
 
 OUR_FIELDS = {"extra_body", "tool_approvals"}  # docs/extensions.md

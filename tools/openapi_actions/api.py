@@ -9,7 +9,7 @@ from django.conf import settings
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -22,7 +22,7 @@ from assistant_site.wire.rendering import dumps
 from assistant_site.wire.rest import WireView
 from tenants import reach
 from tools.openapi import BadArguments, BadAuthentication
-from tools.openapi_actions import answers, calling, writing
+from tools.openapi_actions import answers, calling, serializers, writing
 from tools.openapi_actions.calling import Call, CallFailed
 from tools.openapi_actions.models import Action, usable_by
 from tools.openapi_actions.reading import SCHEMA, document_of
@@ -57,7 +57,11 @@ class ActionListView(WireView):
         query = PageQuery.of(request.query_params)
         return Response(page(Action.objects.of(self.tenant), query, ActionObjectSerializer.of))
 
-    @extend_schema(request=CreateActionRequestSerializer, responses=ActionObjectSerializer(many=True))
+    @extend_schema(
+        request=CreateActionRequestSerializer,
+        responses=ActionObjectSerializer(many=True),
+        examples=[OpenApiExample("A service with a token", serializers.EXAMPLE, request_only=True)],
+    )
     def post(self, request: Request) -> HttpResponseBase:
         """Makes an action of each operation of an OpenAPI document."""
         body = self.parse(CreateActionRequestSerializer)
@@ -96,7 +100,11 @@ class ActionDetailView(WireView):
 class RunActionView(WireView):
     operation_ids = {"POST": "runAction"}
 
-    @extend_schema(request=RunActionRequestSerializer, responses=OpenApiTypes.OBJECT)
+    @extend_schema(
+        request=RunActionRequestSerializer,
+        responses=OpenApiTypes.OBJECT,
+        examples=[OpenApiExample("With arguments", {"parameters": {"city": "Lisbon"}}, request_only=True)],
+    )
     def post(self, request: Request, action_id: str) -> HttpResponseBase:
         """Calls the action now, without a model. `headers` go with the request, over those of its authentication."""
         action = usable_by(self.tenant).fetch(action_id)

@@ -48,6 +48,26 @@ class CreateActionRequestSerializer(ModifyActionRequestSerializer):
     openapi_schema = DocumentSource(required=True)
 
 
+EXAMPLE = {  # what Swagger UI begins with
+    "openapi_schema": {
+        "openapi": "3.0.3",
+        "info": {"title": "Weather", "version": "1"},
+        "servers": [{"url": "https://weather.example.com"}],
+        "paths": {
+            "/cities/{city}": {
+                "get": {
+                    "operationId": "get_weather",
+                    "summary": "The weather in a city.",
+                    "parameters": [{"name": "city", "in": "path", "required": True, "schema": {"type": "string"}}],
+                    "responses": {"200": {"description": "The weather."}},
+                }
+            }
+        },
+    },
+    "authentication": {"type": "bearer", "secret": "the service's token"},
+}
+
+
 class RunActionRequestSerializer(RequestSerializer):
     parameters = FreeObject(default=dict)
     headers = FreeObject(default=dict)
