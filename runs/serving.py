@@ -103,7 +103,7 @@ class Serving:
         return context_of(self.run, self.turn, index, self._secrets, grow=grow, is_resumed=is_resumed)
 
     def _grow(self, index: int, growth: dict[str, Any]) -> None:
-        if not self._is_over:
+        if not self._is_over and index in self._under_way:
             self._tell(index, growth)
 
     async def abandon(self) -> None:
@@ -115,17 +115,23 @@ class Serving:
 
 
 async def carried_out(call: Call, context: ToolContext) -> ToolResult:
-    """What the call comes to. A tool that takes too long, or breaks, ends its call and nothing else."""
+    """What the call comes to. A tool that takes too long, breaks or cannot be stopped ends its call only."""
     assert call.tool is not None
+    work = asyncio.ensure_future(call.tool.call(context, call.arguments))
     try:
-        async with asyncio.timeout(call.tool.seconds) as limit:
-            return await call.tool.call(context, call.arguments)
-    except Exception as problem:
-        if isinstance(problem, TimeoutError) and limit.expired():
-            logger.warning("Call %s of '%s' took longer than its time.", context.call_id, call.name)
-            return ToolResult(f"'{call.name}' took longer than {call.tool.seconds:g} seconds, and was given up.")
+        await asyncio.wait([work], timeout=call.tool.seconds)
+        if work.cancelled():
+            logger.error("Call %s of '%s' cancelled itself.", context.call_id, call.name)
+            return ToolResult(FAULT)
+        if work.done():
+            return work.result()
+        logger.warning("Call %s of '%s' took longer than its time.", context.call_id, call.name)
+        return ToolResult(f"'{call.name}' took longer than {call.tool.seconds:g} seconds, and was given up.")
+    except Exception:
         logger.exception("Call %s of '%s' failed.", context.call_id, call.name)
         return ToolResult(FAULT)
+    finally:
+        await ended([work])
 
 
 def storable_result(result: ToolResult) -> ToolResult:
@@ -134,16 +140,20 @@ def storable_result(result: ToolResult) -> ToolResult:
     return result if output == result.output else replace(result, output=output)
 
 
-async def ended(tasks: Sequence[asyncio.Future[None]]) -> None:
+async def ended(tasks: Sequence[asyncio.Future[Any]]) -> None:
     """Cancels what is not done, and gives it a moment to end."""
     left = [task for task in tasks if not task.done()]
     for task in left:
         task.cancel()
     if left:
-        done, _ = await asyncio.wait(left, timeout=END_SECONDS)
-        for task in done:
-            if not task.cancelled() and (error := task.exception()) is not None:
-                logger.debug("A call that was stopped ended with %r", error)
+        await asyncio.wait(left, timeout=END_SECONDS)
+        for task in left:
+            task.add_done_callback(note_end)
+
+
+def note_end(task: asyncio.Future[Any]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        logger.debug("A call that was stopped ended with %r", error)
 
 
 def context_of(

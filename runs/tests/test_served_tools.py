@@ -25,8 +25,15 @@ from tools.tests.service import Got, Reply, Service, replying
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "adding-a-tool.md"
-TOOLS = {"sleep": "Sleep", "breaking": "Breaking", "effect": "Effect", "asking": "Asking"}
-TOOLS |= {"bringing": "Bringing", "many": "Many"}
+TOOLS = {
+    "sleep": "Sleep",
+    "stubborn": "Stubborn",
+    "breaking": "Breaking",
+    "effect": "Effect",
+    "asking": "Asking",
+    "bringing": "Bringing",
+    "many": "Many",
+}
 
 
 def example() -> str:
@@ -134,16 +141,29 @@ def run_with(rita: Rita, *tools: dict[str, Any], **fields: Any) -> Folded:
 
 def test_calls_of_one_turn_run_at_once_each_with_its_deadline(rita: Rita) -> None:
     calls = [call("sleep", seconds=0.8, say="one"), call("sleep", seconds=0.8, say="two"), call("sleep", seconds=30)]
-    with QuirkServer(called(*calls, ("breaking", "{}")), said("Done.")) as provider:
+    broken = [call("breaking"), call("breaking", how="cancelled")]
+    with QuirkServer(called(*calls, *broken), said("Done.")) as provider:
         rita.provided_by(provider.base_url)
         folded = run_with(rita, {"type": "sleep"}, {"type": "breaking"})
         outputs = outputs_in(provider.requests[1])
     assert folded.run["status"] == "completed"
     assert outputs[:2] == ["one", "two"]
     assert outputs[2] == "'sleep' took longer than 1 seconds, and was given up."
-    assert outputs[3] == "The call failed because of a fault of the server. Say so if it matters."
+    assert outputs[3:] == ["The call failed because of a fault of the server. Say so if it matters."] * 2
     begun = [each["at"] for each in rita.executions()]
     assert max(begun) - min(begun) < 0.5
+
+
+def test_a_call_that_cannot_be_stopped_holds_up_no_run(rita: Rita) -> None:
+    with QuirkServer(called(("stubborn", "{}"), call("sleep", seconds=0)), said("Done.")) as provider:
+        rita.provided_by(provider.base_url)
+        begun = time.monotonic()
+        folded = run_with(rita, {"type": "stubborn"}, {"type": "sleep"})
+        took = time.monotonic() - begun
+        outputs = outputs_in(provider.requests[1])
+    assert folded.run["status"] == "completed"
+    assert outputs == ["'stubborn' took longer than 1 seconds, and was given up.", "slept"]
+    assert took < 4
 
 
 def test_pages_images_and_files_come_into_the_answer(rita: Rita) -> None:

@@ -4,6 +4,7 @@ Each execution is written down as a line of JSON in the file that RIG names.
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import time
@@ -41,10 +42,28 @@ class Sleep(ServedTool):
         return ToolResult(arguments.get("say", "slept"))
 
 
+class Stubborn(ServedTool):
+    """Goes on for ten seconds whoever tries to stop it."""
+
+    type = "stubborn"
+    seconds = 1.0
+
+    async def run(self, context: ToolContext, arguments: dict[str, Any]) -> ToolResult:
+        note(context)
+        end = time.monotonic() + 10
+        while time.monotonic() < end:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.sleep(end - time.monotonic())
+        note(context, late=True)
+        raise RuntimeError("too late")
+
+
 class Breaking(ServedTool):
     type = "breaking"
 
     async def run(self, context: ToolContext, arguments: dict[str, Any]) -> ToolResult:
+        if arguments.get("how") == "cancelled":
+            raise asyncio.CancelledError
         raise RuntimeError("the password is hunter2")
 
 
