@@ -1,5 +1,9 @@
-"""A little MCP server for mcp_approval.py: http://localhost:8765/mcp. Needs `pip install mcp`."""
+"""A little MCP server for mcp_approval.py, at http://localhost:8765/mcp. Ctrl-C ends it.
 
+It needs the package `mcp`, 2 or newer; Holdfast's .venv has it.
+"""
+
+import contextlib
 import os
 
 from mcp.server.mcpserver import MCPServer
@@ -20,4 +24,5 @@ def buy(item: int) -> str:
     return f"Bought: item {item}"
 
 
-shop.run("streamable-http", port=int(os.environ.get("PORT", "8765")))
+with contextlib.suppress(KeyboardInterrupt):
+    shop.run("streamable-http", port=int(os.environ.get("PORT", "8765")))

@@ -200,21 +200,29 @@ def _text(
         return json.dumps({"demo": True, "you_said": text[:QUOTED_CHARACTERS], "outputs": outputs}, ensure_ascii=False)
     tag = _TAG.search(text)
     opening = f"[{tag[1]}] " if tag else ""
-    return opening + (_about_results(results, after) if results else _plain(text, messages))
+    return opening + (_about_results(results, after) if results else _plain(request, text, messages))
 
 
-def _plain(text: str, messages: list[dict[str, Any]]) -> str:
+def _plain(request: Mapping[str, Any], text: str, messages: list[dict[str, Any]]) -> str:
     told = f"You said: “{_quoted(text, QUOTED_CHARACTERS)}”" if text.strip() else "You said nothing that I could read."
     asked = [message for message in messages if message.get("role") == "user"]
     pictures = pictures_in(asked[-1].get("content")) if asked else 0
     seen = f" You also sent {pictures} picture{'s' * (pictures > 1)}, but I do not see." if pictures else ""
+    offered = _offered(request)
+    missing = [name for name in dict.fromkeys(name for name, _ in _CALL.findall(text)) if name not in offered]
+    uncalled = (
+        f" I cannot call {_quoted(', '.join(missing), QUOTED_CHARACTERS)}: "
+        f"the request offers {_quoted(', '.join(offered), QUOTED_CHARACTERS) or 'no functions'}."
+        if missing
+        else ""
+    )
     earlier = len(asked) - 1
     remembered = (
         f" Before that I was sent {earlier} earlier message{'s' * (earlier > 1)} of yours." if earlier > 0 else ""
     )
     return (
         f"This is Holdfast's built-in demo model; it understands nothing and only shows that everything works. "
-        f"{told}{seen}{remembered}\n\n"
+        f"{told}{seen}{uncalled}{remembered}\n\n"
         "To get real answers, set OPENAI_BASE_URL and OPENAI_API_KEY to any OpenAI-compatible provider and restart, "
         "or add a provider for your tenant in the admin."
     )

@@ -348,3 +348,10 @@ def test_a_message_that_says_what_to_do_is_not_searched_for(text: str) -> None:
     answer = json.loads(post("chat/completions", user(text, tools=[SEARCH, WEATHER])).content)
     calls = answer.get("choices", [{"message": {}}])[0]["message"].get("tool_calls", [])
     assert "file_search" not in [call["function"]["name"] for call in calls]
+
+
+def test_a_call_of_what_is_not_offered_is_told() -> None:
+    told = said(user("call:get_wether {}\ncall:get_wether {}\ncall:play {}", tools=TOOLS))
+    assert "I cannot call get_wether, play: the request offers get_weather, send_mail." in told
+    assert "I cannot call play: the request offers no functions." in said(user("call:play {}"))
+    assert "I cannot call" not in said(user("call:get_weather {}", tools=TOOLS, tool_choice="none"))
