@@ -8,6 +8,8 @@ MCP := .venv-mcp
 SEARXNG := .venv-searxng
 PYTHON := $(VENV)/bin/python
 PIP := $(PYTHON) -m pip --disable-pip-version-check --no-input --quiet
+# Two processes share the test files, in their order, each with servers of its own.
+TWO := -n 2 --dist loadfile --no-loadscope-reorder
 LOCK := $(PYTHON) -m piptools compile --quiet --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 .DEFAULT_GOAL := help
@@ -21,10 +23,10 @@ run: installed ## start everything: PostgreSQL, Valkey, web and worker; Ctrl-C e
 	@exec $(PYTHON) manage.py up
 
 test: installed-dev ## all tests but the slow ones, the SDKs' contract, the gateways, real services, chaos and the sandbox
-	@exec $(PYTHON) -m pytest -m "not slow and not contract and not gateways and not r2r and not mcp and not searxng and not chaos and not sandbox"
+	@exec $(PYTHON) -m pytest $(TWO) -m "not slow and not contract and not gateways and not r2r and not mcp and not searxng and not chaos and not sandbox"
 
 slow: installed-dev ## the tests that take long: processes that die, races, hostile files
-	@exec $(PYTHON) -m pytest -m "slow and not r2r and not sandbox"
+	@exec $(PYTHON) -m pytest $(TWO) -m "slow and not r2r and not sandbox"
 
 contract: installed-dev ## the official SDKs against a live server
 	@exec $(PYTHON) -m pytest -m contract
