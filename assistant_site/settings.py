@@ -185,6 +185,7 @@ R2R_HYBRID_SEARCH = env.flag("R2R_HYBRID_SEARCH", default=False)
 
 ACTIONS_FOR_EVERYONE = env.flag("ACTIONS_FOR_EVERYONE", default=False)
 ACTIONS_PER_DOCUMENT = env.number("ACTIONS_PER_DOCUMENT", default=2_000, low=1)
+TOOL_CALLS_PER_TENANT = env.number("TOOL_CALLS_PER_TENANT", default=128, low=8)
 TOOL_SECONDS = env.number("TOOL_SECONDS", "TOOL_WORKER_EXECUTION_TIMEOUT", default=180, low=1, high=3600)
 
 # --- Web search (docs/web-search.md) ---------------------------------------------------------------------------------

@@ -16,6 +16,7 @@ from runs.models import Run
 from runs.turn import Call, Turn, storable
 from runs.windows import window_of
 from tools.registry import Offered, Offering, offering, refreshing
+from tools.served import tools_share
 from tools.tool import Briefed, ToolContext, ToolResult
 
 logger = logging.getLogger(__name__)
@@ -75,6 +76,10 @@ class Serving:
             await self._call(index)
 
     async def _call(self, index: int) -> None:
+        async with tools_share.of(self.run.tenant_id):
+            await self._served(index)
+
+    async def _served(self, index: int) -> None:
         call = self.turn.calls[index]
         assert call.tool is not None
         is_resumed = call.begun is not None

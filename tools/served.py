@@ -12,10 +12,14 @@ from jsonschema import Draft202012Validator
 from referencing import Registry
 
 from assistant_site.llm.arguments import as_object, flaw_in
+from assistant_site.shares import Shares
 from assistant_site.wire.fields import RequestSerializer
 from assistant_site.wire.tools import BareToolSerializer
 from tenants.models import Tenant
 from tools.tool import FUNCTION, Briefed, Listener, Offer, ToolContext, ToolResult
+
+# Of the calls that this process carries out: what one tenant's wait for holds up no other's.
+tools_share = Shares(lambda: settings.TOOL_CALLS_PER_TENANT)
 
 NOTHING: dict[str, Any] = {"type": "object", "properties": {}}
 

@@ -31,7 +31,7 @@ _HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")  # a name, or an IPv6 address wi
 Resolver = Callable[[str, int], Awaitable[list[str]]]
 
 # Resolving blocks a thread, for long where a name server is silent; that must not take the threads of anything else.
-_resolving = ThreadPoolExecutor(max_workers=64, thread_name_prefix="names")
+_resolving = ThreadPoolExecutor(max_workers=256, thread_name_prefix="names")
 
 
 class CannotFetch(httpx2.TransportError):

@@ -14,7 +14,7 @@ import pytest
 from assistant_site.llm.tests.quirk_server import QuirkServer, Request, called, said
 from assistant_site.tests.callers import Answer, LiveCaller, new_tenant
 from assistant_site.tests.stack import Stack
-from runs.models import Run
+from runs.models import Run, RunStep
 from runs.tests.folding import Folded, shape
 from runs.tests.installed import install
 from runs.tests.test_code import BEGINNING, CALLS
@@ -58,6 +58,7 @@ def rigged(stack: Stack, rig: Path, tmp_path_factory: pytest.TempPathFactory) ->
     """Processes with these tools; the session's own worker, which does not know them, rests meanwhile."""
     stack.stop("worker-1")
     env = {"PYTHONPATH": str(rig.parent), "RIG": str(rig), "RUN_LEASE_SECONDS": "3", "WORKER_DRAIN_SECONDS": "1"}
+    env["TOOL_CALLS_PER_TENANT"] = "8"
     with Stack(folder=tmp_path_factory.mktemp("rigged"), workers=2, ingestions=0, env=env) as running:
         yield running
     stack.start("worker-1")
@@ -166,6 +167,29 @@ def test_a_call_that_cannot_be_stopped_holds_up_no_run(rita: Rita) -> None:
     assert took < 4
 
 
+def test_the_calls_of_a_tenant_wait_for_each_other_and_not_for_its_neighbours(rita: Rita) -> None:
+    with (
+        QuirkServer(called(*[call("sleep", seconds=0.9)] * 40), said("Done.")) as provider,
+        QuirkServer(called(call("sleep", seconds=0)), said("Done.")) as other_provider,
+    ):
+        rita.provided_by(provider.base_url)
+        body = {"assistant_id": rita.assistant(tools=[{"type": "sleep"}])}
+        background = Background(rita, f"threads/{rita.thread('Go')}/runs", body)
+        rita.wait_for_executions(8)
+        begun = time.time()
+        neighbour = Rita(*new_tenant("Neighbour"), rita.url)
+        neighbour.provided_by(other_provider.base_url)
+        assert run_with(neighbour, {"type": "sleep"}).run["status"] == "completed"
+        took = time.time() - begun
+        assert Folded(background.ended()).run["status"] == "completed"
+        assert outputs_in(provider.requests[1]) == ["slept"] * 40
+    steps = [each["call_id"].partition(":")[0] for each in rita.executions()]
+    at = [each["at"] for each in rita.executions() if steps.count(each["call_id"].partition(":")[0]) > 1]
+    assert len(at) == 40
+    assert all(later - earlier > 0.8 for earlier, later in zip(at, at[8:], strict=False))
+    assert took < 2.5
+
+
 def test_pages_images_and_files_come_into_the_answer(rita: Rita) -> None:
     link = "sandbox:/mnt/data/report.csv"
     answers = [f"Cats purr【1:0†All of cats】, they say【9:9†forged】. See [it]({link})."]
@@ -269,6 +293,17 @@ def test_a_run_that_waits_for_approval_can_be_cancelled(rita: Rita) -> None:
     assert rita.executions() == []
 
 
+def wait_for_outputs(run: Run, count: int) -> None:
+    """Until so many calls of the run have ended and are stored."""
+    deadline = time.monotonic() + 20
+    kept: list[Any] = []
+    while len([each for each in kept if each["output"] is not None]) < count:
+        assert time.monotonic() < deadline, kept
+        time.sleep(0.05)
+        steps = RunStep.objects.across_tenants().filter(run=run)
+        kept = [each for step in steps for each in step.carry.get("served", {}).values()]
+
+
 @pytest.mark.parametrize("how", ["kill", "stop"])
 def test_a_take_over_repeats_no_call_that_has_ended(rita: Rita, rigged: Stack, how: str) -> None:
     calls = [call("effect", what="quick"), call("effect", what="slow", seconds=60), call("sleep", seconds=0)]
@@ -278,8 +313,8 @@ def test_a_take_over_repeats_no_call_that_has_ended(rita: Rita, rigged: Stack, h
         tools = [{"type": "effect"}, {"type": "sleep"}]
         background = Background(rita, f"threads/{thread}/runs", {"assistant_id": rita.assistant(tools=tools)})
         rita.wait_for_executions(3)
-        time.sleep(0.5)  # the two that have ended are stored
         run = Run.objects.of(rita.tenant).get(thread_id=thread)
+        wait_for_outputs(run, 2)
         worker = worker_of(rigged, run)
         getattr(rigged, how)(worker)
         events = background.ended()

@@ -21,6 +21,7 @@ from assistant_site.wire.pages import DeletedSerializer, list_of, page_parameter
 from assistant_site.wire.rendering import dumps
 from assistant_site.wire.rest import WireView
 from tenants import reach
+from tenants.models import Tenant
 from tools.openapi import BadArguments, BadAuthentication
 from tools.openapi_actions import answers, calling, serializers, writing
 from tools.openapi_actions.calling import Call, CallFailed
@@ -33,6 +34,7 @@ from tools.openapi_actions.serializers import (
     RunActionRequestSerializer,
 )
 from tools.openapi_actions.tool import with_bytes
+from tools.served import tools_share
 
 RUN_SECONDS = 60.0  # a caller waits for it
 
@@ -117,13 +119,14 @@ class RunActionView(WireView):
             allowed_hosts=reach.allowed_for(self.tenant),
             headers=body["headers"],
         )
-        return late(request, partial(carried_out, call))
+        return late(request, partial(carried_out, self.tenant, call))
 
 
-async def carried_out(call: Call) -> dict[str, Any]:
+async def carried_out(tenant: Tenant, call: Call) -> dict[str, Any]:
     """What the service answered, as `data`."""
     try:
-        answered = await calling.make(call, min(RUN_SECONDS, settings.TOOL_SECONDS))
+        async with tools_share.of(tenant.pk):
+            answered = await calling.make(call, min(RUN_SECONDS, settings.TOOL_SECONDS))
     except BadArguments as problem:
         raise InvalidRequest(str(problem), param="parameters") from None
     except BadAuthentication as problem:
