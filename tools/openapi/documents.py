@@ -8,7 +8,7 @@ from urllib.parse import urljoin
 
 from tools.openapi.checking import check_structure, version_of
 from tools.openapi.faults import BadDocument, Place
-from tools.openapi.functions import operation_parts
+from tools.openapi.functions import Allowance, operation_parts
 from tools.openapi.operation import Operation, SecurityScheme
 from tools.openapi.reading import Members, as_list, as_object, as_text, parsed
 from tools.openapi.references import References
@@ -60,6 +60,7 @@ class _Reading:
         self._document = document
         self._references = references
         self._url = url
+        self._allowance = Allowance()
         self._names: dict[str, int] = {}  # each with the highest number that it was given
 
     def operations(self) -> Iterator[Operation]:
@@ -85,7 +86,7 @@ class _Reading:
             else None
         )
         described = _text(source, "description", place) or _text(source, "summary", place)
-        told, body_told = operation_parts(self._references, parameters, body, place)
+        told, body_told = operation_parts(self._references, parameters, body, place, self._allowance)
         return Operation(
             operation_id=self._name(_text(source, "operationId", place), method, path),
             method=method.upper(),

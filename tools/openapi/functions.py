@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import dataclass
 from typing import Any, cast
 
 from tools.openapi.faults import BadDocument, Place
@@ -13,6 +14,8 @@ from tools.openapi.styles import TOKEN
 
 MAX_CHARACTERS = 32_000  # of a function's arguments as JSON, where telling less of them comes below it
 MOST_CHARACTERS = 200_000  # however little is told
+MAX_VALUES = 1_000_000  # of all functions of a document, with those that were looked at in vain: some ten seconds
+MOST_TOGETHER = 16_000_000  # characters of all functions of a document; GitHub's, with 1,223, have three
 # Levels told, values told, and whether descriptions and long lists are left out. The last tells no more than types.
 _ATTEMPTS = (
     (8, 2_500, False),
@@ -54,18 +57,45 @@ _PLACES = {"path": "in the path", "query": "in the query", "header": "in a heade
 Located = tuple[dict[str, Any], Place]
 
 
+@dataclass
+class Allowance:
+    """What is left for all functions of one document: `values` that may be looked at, `characters` that may be told.
+
+    Many operations may have one large schema, so that a small document would become a thousand times more.
+    """
+
+    values: int = MAX_VALUES
+    characters: int = MOST_TOGETHER
+
+    def take(self, values: int, characters: int) -> None:
+        """Raises `BadDocument` if that is more than is left."""
+        self.values -= values
+        self.characters -= characters
+        if self.values < 0 or self.characters < 0:
+            raise BadDocument(
+                "paths", "The operations together take more than can be read: divide the document into smaller ones."
+            )
+
+
 def operation_parts(
-    references: References, parameters: list[Located], body: tuple[Any, Place] | None, place: Place
+    references: References,
+    parameters: list[Located],
+    body: tuple[Any, Place] | None,
+    place: Place,
+    allowance: Allowance,
 ) -> tuple[tuple[Parameter, ...], Body | None]:
     """Told as fully as a function's size allows. Raises `BadDocument`."""
     for depth, values, is_terse in _ATTEMPTS:
         inlining = Inlining(references, depth=depth, values=values, is_terse=is_terse)
+        parts, characters = None, MOST_CHARACTERS
         try:
             parts = _Arguments(references, inlining).of(parameters, body)
+            characters = _characters(*parts)
         except TooLarge:
-            continue
-        most = MAX_CHARACTERS if depth > 1 else MOST_CHARACTERS
-        if _characters(*parts) <= most:
+            pass
+        is_told = parts is not None and characters <= (MAX_CHARACTERS if depth > 1 else MOST_CHARACTERS)
+        allowance.take(min(inlining.told, values), characters if is_told else 0)
+        if parts is not None and is_told:
             return parts
     raise BadDocument(place, "This operation takes more than a function for a model can hold.")
 

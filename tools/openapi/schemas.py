@@ -30,9 +30,14 @@ class Inlining:
     def __init__(self, references: References, *, depth: int, values: int, is_terse: bool = False) -> None:
         self._references = references
         self._depth = depth
-        self._left = values
+        self._values = self._left = values
         self._is_terse = is_terse  # no descriptions below the first level, no long enumerations
         self._within: list[Place] = []  # where the schemas stand that are being told
+
+    @property
+    def told(self) -> int:
+        """How many values it has told so far."""
+        return self._values - self._left
 
     def schema(self, value: Any, place: Place, level: int = 0) -> Schema:
         """Raises `BadDocument`, and `TooLarge`."""

@@ -3,6 +3,7 @@
 import copy
 import json
 import random
+import time
 from collections.abc import Iterator
 from functools import cache
 from itertools import pairwise
@@ -300,3 +301,26 @@ def test_every_other_value_of_a_sound_document_may_be_anything() -> None:
 @given(st.text(max_size=60) | st.binary(max_size=60))
 def test_any_text_is_a_document_or_none(text: str | bytes) -> None:
     tried(text)
+
+
+def sharing(operations: int, properties: int, description: str) -> dict[str, Any]:
+    """A document in which each operation has the same body."""
+    whole = described(method="post", requestBody={"content": {"application/json": {"schema": {"$ref": BIG}}}})
+    item = whole["paths"]["/things"]
+    big = {"type": "object", "properties": {f"p{n}": TEXT | {"description": description} for n in range(properties)}}
+    paths = {f"/things/{number}": item for number in range(operations)}
+    return whole | {"paths": paths, "components": {"schemas": {"Big": big}}}
+
+
+BIG = "#/components/schemas/Big"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("properties", "description"), [(2_400, "x"), (200, "x" * 100), (60, "x" * 500)])
+def test_a_schema_that_all_operations_share_is_told_so_often_and_no_more(properties: int, description: str) -> None:
+    source = json.dumps(sharing(2_000, properties, description))
+    assert len(source) < 600_000
+    began = time.process_time()
+    refused(source, "The operations together take more than can be read")
+    assert time.process_time() - began < 30
+    assert len(read_document(sharing(20, properties, description)).operations) == 20
