@@ -9,7 +9,7 @@ from assistant_site.db.threads import OfEachLoop
 from assistant_site.wire.errors import InvalidRequest, NotFound, WireError
 from files import actions as files
 from files import storage
-from files.models import Purpose
+from files.models import File, Purpose
 from tenants import reach
 from tenants.encryption import Undecryptable
 from tenants.models import Tenant
@@ -137,18 +137,22 @@ def with_files_by_id(operation: Operation) -> dict[str, Any]:
 def with_bytes(tenant: Tenant, operation: Operation, arguments: Mapping[str, Any]) -> dict[str, Any]:
     """The arguments with files in the place of their ids. Raises the 404 of an id that is none."""
     given = dict(arguments)
+    room = calling.MAX_BYTES
     for name in operation.file_arguments:
         value = given.get(name)
-        if isinstance(value, list):
-            given[name] = [file_of(tenant, each) for each in value]
-        elif value is not None:
-            given[name] = file_of(tenant, value)
+        if value is None:
+            continue
+        sent = []
+        for id in value if isinstance(value, list) else [value]:
+            file = files.fetch_file(tenant, str(id))
+            room -= file.bytes
+            if room < 0:
+                raise InvalidRequest(f"With the file {file.pk}, this is more than can be sent in one call.")
+            sent.append(with_content(file))
+        given[name] = sent if isinstance(value, list) else sent[0]
     return given
 
 
-def file_of(tenant: Tenant, id: Any) -> dict[str, Any]:
-    file = files.fetch_file(tenant, str(id))
-    if file.bytes > calling.MAX_BYTES:
-        raise InvalidRequest(f"The file {file.pk} is too large to be sent.")
+def with_content(file: File) -> dict[str, Any]:
     with storage.opened(file.blob) as content:
         return {"name": file.filename, "type": "application/octet-stream", "bytes": content.read()}
