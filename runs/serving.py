@@ -53,6 +53,7 @@ class Serving:
         self._tell = tell
         self._keep = keep
         self._keeping = asyncio.Lock()
+        self._changes = self._kept_changes = 0
         self._under_way: set[int] = set()
         self._is_kept = any(call.begun is not None for call in turn.calls)
         self._secrets = credentials.of(run)
@@ -99,9 +100,15 @@ class Serving:
             await self._keep_all()
 
     async def _keep_all(self) -> None:
+        """Returns when the turn is stored as it now stands; what changes meanwhile is stored together."""
         self._is_kept = True
+        self._changes += 1
+        wanted = self._changes
         async with self._keeping:
-            await self._keep()
+            if self._kept_changes < wanted:
+                changes = self._changes
+                await self._keep()
+                self._kept_changes = changes
 
     def _context(self, index: int, *, is_resumed: bool = False) -> ToolContext:
         grow = partial(self._grow, index)
