@@ -29,6 +29,7 @@ from assistant_site.wire.tool_types import Tools, choice_shape, tools_field
 from assistant_site.wire.tools import REASONING_EFFORTS, NewToolResourcesSerializer, ResponseFormat
 from threads.serializers import CreateMessageRequestSerializer, CreateThreadRequestSerializer
 from tools.file_search import without_content
+from tools.openapi import BadAuthentication, check_authentication
 
 if TYPE_CHECKING:
     from runs.models import RunStep
@@ -64,6 +65,24 @@ class RunExtraBodySerializer(RequestSerializer):
 
     model_params = FreeObject()
     action_authentications = FreeObject()
+
+    def check_whole(self, checked: dict[str, Any]) -> dict[str, Any]:
+        for action, given in (checked["action_authentications"] or {}).items():
+            check_credentials(action, given)
+        return checked
+
+
+def check_credentials(action: str, given: Any) -> None:
+    try:
+        check_authentication(given)
+    except BadAuthentication as problem:
+        sentence, place = problem.message, problem.place.removeprefix("authentication").removeprefix(".")
+    else:
+        return
+    fault = grammar.invalid_value(lambda path: f"Invalid '{path}': {sentence}")
+    for name in filter(None, (place, action, "action_authentications")):
+        fault = fault.under(name)
+    raise fault
 
 
 def automatic_truncation() -> dict[str, Any]:

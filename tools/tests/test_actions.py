@@ -343,6 +343,18 @@ def test_each_authentication_reaches_the_service_only(lena: LiveCaller, kind: st
     assert not any(secret in json.dumps([answered, action]) for secret in (SECRET, TOKEN, PAIR))
 
 
+@pytest.mark.parametrize(
+    ("given", "place"),
+    [("x", ""), ({}, ".type"), ({"type": "bearer", "secret": 5}, ".secret"), ({"type": "basic", "secret": SECRET}, "")],
+)
+def test_credentials_that_cannot_be_used_are_refused_with_the_run(lena: LiveCaller, given: Any, place: str) -> None:
+    body = {"assistant_id": lena.assistant(), "extra_body": {"action_authentications": {"action_1": given}}}
+    refused = lena.post(f"threads/{lena.thread('Go')}/runs", body)
+    assert refused.status == 400, refused.body
+    assert refused.error["param"].startswith(f"extra_body.action_authentications.action_1{place}")
+    assert SECRET not in json.dumps(refused.body)
+
+
 def test_a_service_that_repeats_its_secret_tells_nobody(lena: LiveCaller) -> None:
     with Service(lambda got: replying({"you_sent": got.headers, "at": got.target})) as service:
         authentication = {"type": "bearer", "secret": SECRET}
