@@ -1,5 +1,6 @@
 """`/actions`, in the shapes of Open Assistant API."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -136,4 +137,4 @@ async def carried_out(tenant: Tenant, call: Call) -> dict[str, Any]:
     answer = answered.answer
     if not 200 <= answer.status < 300:
         raise InvalidRequest(answers.told(answer, answered.text, 1_000), code="action_failed")
-    return {"data": answers.as_data(answered.text)}
+    return {"data": await asyncio.to_thread(lambda: answers.as_data(answered.text))}

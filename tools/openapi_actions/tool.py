@@ -1,5 +1,6 @@
 """`{"type": "action", "id": …}`: the model calls one operation of a service that an OpenAPI document describes."""
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from pathlib import PurePosixPath
@@ -84,7 +85,7 @@ class ActionTool(ServedTool):
             return ToolResult(f"The call failed. {problem.message}{lost}")
         if answers.is_file(answered.answer):
             return await action_threads().run(self._as_file, context, answered)
-        return ToolResult(answers.told(answered.answer, answered.text, context.result_tokens))
+        return ToolResult(await asyncio.to_thread(told, answered, context.result_tokens))
 
     def _call(self, context: ToolContext, arguments: dict[str, Any]) -> Call:
         tenant = Tenant.objects.get(pk=context.tenant_id)
@@ -118,6 +119,11 @@ class ActionTool(ServedTool):
             return ToolResult(f"{told} It is an image, and shown to the user with your answer.", images=(str(file.pk),))
         link = f"To give it to the user, link to it in your answer: [{name}](sandbox:/mnt/data/{name})."
         return ToolResult(f"{told} {link}", files=(StoredFile(name, str(file.pk)),))
+
+
+def told(answered: Answered, tokens: int) -> str:
+    """Takes up to half a second for the largest answers, so not in an event loop."""
+    return answers.told(answered.answer, answered.text, tokens)
 
 
 def with_files_by_id(operation: Operation) -> dict[str, Any]:

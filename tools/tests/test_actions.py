@@ -406,7 +406,11 @@ def test_an_answer_in_no_charset_is_an_answer(lena: LiveCaller, charset: str) ->
     assert told
 
 
-@pytest.mark.parametrize("text", ['"\\ud800"', "[NaN]", "[" * 5_000 + "]" * 5_000], ids=["half", "nan", "deep"])
+@pytest.mark.parametrize(
+    "text",
+    ['"\\ud800"', "[NaN]", "[" * 5_000 + "]" * 5_000, f"[{'1,' * 2_500_000}1]"],
+    ids=["half", "nan", "deep", "large"],
+)
 def test_what_is_no_json_for_everybody_is_text(lena: LiveCaller, text: str) -> None:
     with Service(lambda got: Reply(text.encode())) as service:
         action = made(lena, weather(service.url))["get_weather"]
