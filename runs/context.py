@@ -250,5 +250,9 @@ def choice_of(choice: Any, tools: list[Offered]) -> Any:
 def is_chosen(choice: dict[str, Any], tool: Offered) -> bool:
     if tool.server_tool is None or tool.server_tool.type != choice["type"]:
         return False
-    known = {"id": tool.tool.get("id"), "server_label": tool.tool.get("server_label"), "name": tool.of}
-    return all(known[key] == value for key, value in choice.items() if key != "type")
+    known = {
+        "id": (tool.tool.get("id"),),
+        "server_label": (tool.tool.get("server_label"),),
+        "name": (tool.of, tool.name),
+    }
+    return all(value in known[key] for key, value in choice.items() if key != "type")

@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
-import weakref
 
 from assistant_site.db.threads import DatabaseThreads
+from assistant_site.shares import Shares
 from tools.mcp import lists
 from tools.mcp.failures import McpFailed
 from tools.mcp.lists import State
@@ -19,9 +19,7 @@ AT_ONCE = 8  # servers that a worker asks for one tenant; each answer may be som
 LOOK_SECONDS = 0.1
 FAULT = "Its tools could not be read because of a fault of this server."
 
-
-# Of each event loop and tenant, so that nobody waits for the servers of another.
-_turns: "weakref.WeakValueDictionary[tuple[int, str], asyncio.Semaphore]" = weakref.WeakValueDictionary()
+_turns = Shares(lambda: AT_ONCE)  # of the tenants, so that nobody waits for the servers of another
 
 
 async def refresh(server: Server, threads: DatabaseThreads) -> None:
@@ -31,8 +29,9 @@ async def refresh(server: Server, threads: DatabaseThreads) -> None:
     while True:
         state = await threads.run(lists.claim, server)
         if state in (State.OURS, State.RENEWED):
-            turn = _turns.setdefault((id(loop), server.tenant_id), asyncio.Semaphore(AT_ONCE))
-            await _ask(server, threads, turn, LIST_SECONDS if state is State.OURS else RENEWAL_SECONDS)
+            await _ask(
+                server, threads, _turns.of(server.tenant_id), LIST_SECONDS if state is State.OURS else RENEWAL_SECONDS
+            )
             return
         if state is not State.AWAITED or loop.time() > deadline:
             return

@@ -558,6 +558,18 @@ def test_tools_name_actions_of_the_tenant_only(lena: LiveCaller, service: Servic
     assert changed.status == lena.post(f"threads/{lena.thread('x')}/runs", run).status == 404
 
 
+@pytest.mark.parametrize("word", ["id", "name"])
+def test_a_run_must_call_the_action_that_it_names(lena: LiveCaller, service: Service, word: str) -> None:
+    actions = made(lena, weather(service.url))
+    tools = [{"type": "action", "id": action["id"]} for action in actions.values()]
+    choice = {"type": "action", word: actions["get_weather"][word]}
+    with QuirkServer(said("No.")) as provider:
+        lena.provided_by(provider.base_url)
+        lena.run(lena.thread("Go"), lena.assistant(tools=tools), tool_choice=choice)
+        [request] = provider.requests
+    assert request.body["tool_choice"] == {"type": "function", "function": {"name": "get_weather"}}
+
+
 def test_a_run_whose_action_was_deleted_goes_on(lena: LiveCaller, service: Service) -> None:
     action = made(lena, weather(service.url))["get_weather"]
     with QuirkServer(said("I cannot.")) as provider:
