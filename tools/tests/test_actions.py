@@ -12,6 +12,7 @@ import pytest
 
 from assistant_site.llm.tests.quirk_server import QuirkServer, called, said
 from assistant_site.tests.callers import LiveCaller, new_tenant
+from assistant_site.tests.stack import Stack
 from runs.tests.folding import Folded
 from tools.openapi import read_document
 from tools.openapi_actions import calling
@@ -416,6 +417,34 @@ def test_what_is_no_json_for_everybody_is_text(lena: LiveCaller, text: str) -> N
         action = made(lena, weather(service.url))["get_weather"]
         direct = lena.post(f"actions/{action['id']}/run", {"parameters": {"city": "Rome"}})
     assert direct["data"] == text
+
+
+def test_calls_that_fail_tell_their_secrets_to_nobody_and_no_log(lena: LiveCaller, live: Stack) -> None:
+    pair = base64.b64encode(f"me:{SECRET}".encode()).decode()
+
+    def failing(got: Got) -> Reply:
+        if got.target.endswith("/token"):
+            return replying({"error": f"{SECRET} and {pair} are wrong"}, 401)
+        return replying({"error": got.headers, "at": got.target}, 500)
+
+    with Service() as gone:
+        pass  # nobody listens there any more
+    told: list[Any] = []
+    with Service(failing) as service:
+        for url in (service.url, gone.url, "http://169.254.169.254"):
+            for authentication in (
+                {"type": "api_key", "secret": SECRET, "in": "query", "name": "key"},
+                {"type": "custom", "content": {"X-Key": SECRET}},
+                {"type": "oauth2", "client_id": "me", "client_secret": SECRET, "token_url": f"{url}/token"},
+            ):
+                action = made(lena, weather(url), authentication=authentication)["report_weather"]
+                arguments = {"city": "Rome", "degrees": 1}
+                failed = lena.post(f"actions/{action['id']}/run", {"parameters": arguments})
+                assert failed.status == 400, failed.body
+                told += [failed.body, run_of(lena, action, arguments)[1]]
+    for text in (json.dumps(told), live.logs(lines=100_000)):
+        assert SECRET not in text
+        assert pair not in text
 
 
 def test_what_goes_wrong_is_told_to_the_model(lena: LiveCaller) -> None:
