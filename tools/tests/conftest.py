@@ -1,4 +1,4 @@
-"""Threads with code, on committed rows: the tool works in threads with connections of their own."""
+"""Threads with code, on committed rows: the tool works in threads with connections of their own; and a service."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -8,6 +8,7 @@ import pytest
 if TYPE_CHECKING:  # pytest loads this file before Django is set up
     from tools.tests.coding import Coder
     from tools.tests.mcp_servers import McpTestServer
+    from tools.tests.service import Service
     from tools.tests.shopping import Shopper
 
 
@@ -52,3 +53,12 @@ def shop(running_shop: "McpTestServer") -> "McpTestServer":
     """An MCP server, as new."""
     running_shop.reset()
     return running_shop
+
+
+@pytest.fixture
+def service() -> Iterator["Service"]:
+    """It answers everything with a temperature."""
+    from tools.tests.service import Service, replying
+
+    with Service(lambda got: replying({"degrees": 21})) as running:
+        yield running

@@ -1,97 +1,19 @@
 """Actions over REST and in runs: how they are made, what exactly is sent, what the model and nobody else is told."""
 
-import base64
-import html
-import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, quote, unquote
 
 import pytest
 
-from assistant_site.llm.tests.quirk_server import QuirkServer, called, said
+from assistant_site.llm.tests.quirk_server import QuirkServer, said
 from assistant_site.tests.callers import LiveCaller, new_tenant
-from assistant_site.tests.stack import Stack
 from runs.tests.folding import Folded
 from tools.openapi import read_document
 from tools.openapi_actions import calling
-from tools.openapi_actions.models import Action
 from tools.tests.service import Got, Reply, Service, replying
+from tools.tests.weather import SECRET, made, run_of, weather
 
 DOCUMENTS = Path(__file__).parent / "documents"
-SECRET = "hunter2-hunter2"
-TOKEN = "a-token-for-a-while"
-
-
-def weather(url: str, **more: Any) -> dict[str, Any]:
-    """A document of three operations."""
-    city = {"name": "city", "in": "path", "required": True, "schema": {"type": "string"}}
-    units = {"name": "units", "in": "query", "schema": {"type": "string", "enum": ["metric", "imperial"]}}
-    days = {"name": "days", "in": "query", "schema": {"type": "array", "items": {"type": "integer"}}}
-    report = {
-        "type": "object",
-        "properties": {"city": {"type": "string"}, "degrees": {"$ref": "#/components/schemas/Degrees"}},
-        "required": ["city", "degrees"],
-    }
-    fine = {"responses": {"200": {"description": "Fine."}}}
-    return {
-        "openapi": "3.1.0",
-        "info": {"title": "Weather", "version": "1"},
-        "servers": [{"url": url}],
-        "paths": {
-            "/cities/{city}": {
-                "parameters": [city],
-                "get": {
-                    "operationId": "get_weather",
-                    "summary": "The weather.",
-                    "parameters": [units, days],
-                    **fine,
-                },
-                "delete": {"operationId": "forget_city", "summary": "Forgets.", **fine},
-            },
-            "/reports": {
-                "post": {
-                    "operationId": "report_weather",
-                    "description": "Reports.",
-                    "requestBody": {"required": True, "content": {"application/json": {"schema": report}}},
-                    **fine,
-                }
-            },
-        },
-        "components": {"schemas": {"Degrees": {"type": "number", "minimum": -100}}},
-        **more,
-    }
-
-
-@pytest.fixture
-def service() -> Iterator[Service]:
-    with Service(lambda got: replying({"degrees": 21})) as running:
-        yield running
-
-
-def made(lena: LiveCaller, document: Any, **fields: Any) -> dict[str, dict[str, Any]]:
-    """The actions of a document by the names of their operations."""
-    answer = lena.post("actions", {"openapi_schema": document, **fields})
-    assert answer.status == 200, answer.body
-    return {each["operation_id"]: each for each in answer.body}
-
-
-def run_of(
-    lena: LiveCaller, action: dict[str, Any], arguments: dict[str, Any], *texts: str, **fields: Any
-) -> tuple[Folded, str]:
-    """A run in which the model calls the action once; what the model was told of it."""
-    call = (action["operation_id"], json.dumps(arguments))
-    with QuirkServer(called(call), said(*(texts or ["Done."]))) as provider:
-        lena.provided_by(provider.base_url)
-        assistant = lena.assistant(tools=[{"type": "action", "id": action["id"]}])
-        events = lena.stream(f"threads/{lena.thread('Go')}/runs", {"assistant_id": assistant, **fields})
-        told = provider.requests[-1].body["messages"][-1]
-    folded = Folded(events)
-    folded.equals_rest(lena)
-    assert folded.run["status"] == "completed", folded.run
-    assert told["role"] == "tool"
-    return folded, told["content"]
 
 
 # --- Over REST -------------------------------------------------------------------------------------------------------
@@ -172,78 +94,6 @@ def test_a_broken_document_is_refused_with_the_place(lena: LiveCaller, document:
     assert lena.get("actions")["data"] == []
 
 
-def test_secrets_are_stored_encrypted_and_never_shown(lena: LiveCaller, service: Service) -> None:
-    authentication = {"type": "custom", "content": {"X-Key": SECRET, "X-Other": SECRET}}
-    action = made(lena, weather(service.url), authentication=authentication)["get_weather"]
-    hidden = {"type": "custom", "content": {"X-Key": "********", "X-Other": "********"}}
-    assert action["authentication"] == hidden
-    row = Action.objects.of(lena.tenant).get(pk=action["id"])
-    assert SECRET not in row.sealed + json.dumps(row.operation) + repr(row)
-    assert row.authentication == authentication
-
-    path = f"actions/{action['id']}"
-    assert lena.post(path, {"authentication": hidden, "metadata": {"a": "b"}})["authentication"] == hidden
-    row.refresh_from_db()
-    assert row.authentication == authentication
-    moved = weather("https://elsewhere.example")
-    del moved["paths"]["/reports"], moved["paths"]["/cities/{city}"]["delete"]
-    refused = lena.post(path, {"openapi_schema": moved})
-    assert refused.status == 400
-    assert "another server" in refused.error["message"]
-    assert lena.post(path, {"openapi_schema": moved, "authentication": {"type": "none"}})["url"].startswith(
-        "https://else"
-    )
-    row.refresh_from_db()
-    assert row.sealed == ""
-
-
-def only_weather(url: str, **more: Any) -> dict[str, Any]:
-    document = weather(url, **more)
-    item = document["paths"]["/cities/{city}"]
-    return document | {"paths": {"/cities/{city}": {key: item[key] for key in ("parameters", "get")}}}
-
-
-def tokens_at(url: str) -> dict[str, Any]:
-    flow = {"clientCredentials": {"tokenUrl": url, "scopes": {}}}
-    return {"components": {"securitySchemes": {"way": {"type": "oauth2", "flows": flow}}}, "security": [{"way": []}]}
-
-
-def test_a_secret_that_stays_goes_to_no_other_server(lena: LiveCaller, service: Service) -> None:
-    bearer = {"type": "bearer", "secret": SECRET}
-    client = {"type": "oauth2", "client_id": "me", "client_secret": SECRET}
-    there = tokens_at(f"{service.url}/token")
-    with Service() as thief:
-        for authentication, before, after in (
-            (bearer, only_weather(service.url), only_weather(thief.url)),
-            (client, only_weather(service.url, **there), only_weather(thief.url, **there)),
-            (client, only_weather(service.url, **there), only_weather(service.url, **tokens_at(f"{thief.url}/token"))),
-        ):
-            action = made(lena, before, authentication=authentication)["get_weather"]
-            for shown in ({}, {"authentication": action["authentication"]}):
-                refused = lena.post(f"actions/{action['id']}", {"openapi_schema": after, **shown})
-                assert refused.status == 400
-                assert "another server" in refused.error["message"]
-            assert lena.get(f"actions/{action['id']}")["url"].startswith(service.url)
-            given = {"openapi_schema": after, "authentication": authentication}
-            assert lena.post(f"actions/{action['id']}", given).status == 200
-        elsewhere = {**client, "client_secret": "********", "token_url": f"{thief.url}/token"}
-        action = made(lena, only_weather(service.url, **there), authentication=client)["get_weather"]
-        assert lena.post(f"actions/{action['id']}", {"authentication": elsewhere}).status == 400
-    assert thief.got == []
-
-
-def test_an_action_whose_credentials_are_lost_is_given_others(lena: LiveCaller, service: Service) -> None:
-    action = made(lena, weather(service.url), authentication={"type": "bearer", "secret": SECRET})["get_weather"]
-    Action.objects.of(lena.tenant).filter(pk=action["id"]).update(sealed="unreadable")
-    path = f"actions/{action['id']}"
-    for body, where in (({"metadata": {"a": "b"}}, path), ({"parameters": {"city": "Rome"}}, f"{path}/run")):
-        failed = lena.post(where, body)
-        assert failed.status == 500
-        assert "give 'authentication' again" in failed.error["message"]
-    assert lena.post(path, {"authentication": {"type": "bearer", "secret": "other"}}).status == 200
-    assert lena.post(f"{path}/run", {"parameters": {"city": "Rome"}}).status == 200
-
-
 def test_an_action_is_for_everyone_only_where_the_operator_allows_it(lena: LiveCaller) -> None:
     refused = lena.post("actions", {"openapi_schema": weather("https://x.example"), "use_for_everyone": True})
     assert refused.status == 403
@@ -288,115 +138,6 @@ def test_a_model_calls_an_action(lena: LiveCaller, service: Service) -> None:
     }
 
 
-def oauth(got: Got) -> Reply:
-    if got.target == "/token":
-        return replying({"access_token": TOKEN, "token_type": "bearer", "expires_in": 3600})
-    return replying({"degrees": 21})
-
-
-PAIR = base64.b64encode(f"user:{SECRET}".encode()).decode()
-AUTHENTICATIONS: dict[str, tuple[dict[str, Any], dict[str, str], str]] = {
-    "none": ({"type": "none"}, {}, ""),
-    "bearer": ({"type": "bearer", "secret": SECRET}, {"authorization": f"Bearer {SECRET}"}, ""),
-    "basic": ({"type": "basic", "secret": PAIR}, {"authorization": f"Basic {PAIR}"}, ""),
-    "custom": ({"type": "custom", "content": {"X-A": SECRET, "X-B": "b"}}, {"x-a": SECRET, "x-b": "b"}, ""),
-    "key": ({"type": "api_key", "in": "header", "name": "X-Key", "secret": SECRET}, {"x-key": SECRET}, ""),
-    "query": ({"type": "api_key", "in": "query", "name": "key", "secret": SECRET}, {}, f"key={SECRET}"),
-    "cookie": ({"type": "api_key", "in": "cookie", "name": "sid", "secret": SECRET}, {"cookie": f"sid={SECRET}"}, ""),
-    "oauth2": (
-        {
-            "type": "oauth2",
-            "client_id": "me",
-            "client_secret": SECRET,
-            "token_url": "{url}/token",
-            "scope": "a b",
-        },
-        {"authorization": f"Bearer {TOKEN}"},
-        "",
-    ),
-}
-
-
-@pytest.mark.parametrize("at_run_time", [False, True], ids=["stored", "at-run-time"])
-@pytest.mark.parametrize("kind", list(AUTHENTICATIONS))
-def test_each_authentication_reaches_the_service_only(lena: LiveCaller, kind: str, at_run_time: bool) -> None:
-    authentication, headers, query = AUTHENTICATIONS[kind]
-    with Service(oauth) as service:
-        authentication = json.loads(json.dumps(authentication).replace("{url}", service.url))
-        fields = {} if at_run_time else {"authentication": authentication}
-        action = made(lena, weather(service.url), **fields)["get_weather"]
-        given = {"action_authentications": {action["id"]: authentication}}
-        extra = {"extra_body": given} if at_run_time else {}
-        folded, told = run_of(lena, action, {"city": "Rome"}, **extra)
-    *tokens, got = service.got
-    assert told == '{"degrees": 21}'
-    assert {name: got.headers.get(name) for name in headers} == headers
-    assert got.target == "/cities/Rome" + (f"?{query}" if query else "")
-    if kind == "none":
-        assert "authorization" not in got.headers
-    if kind == "oauth2":
-        [token] = tokens
-        pair = base64.b64decode(token.headers["authorization"].removeprefix("Basic ")).decode()
-        assert pair == f"me:{SECRET}"
-        assert parse_qs(token.body.decode()) == {"grant_type": ["client_credentials"], "scope": ["a b"]}
-    thread, run = folded.run["thread_id"], folded.run["id"]
-    answered = [lena.get(f"threads/{thread}/runs/{run}").body, lena.steps(thread, run), lena.messages(thread)]
-    assert not any(secret in json.dumps([answered, action]) for secret in (SECRET, TOKEN, PAIR))
-
-
-@pytest.mark.parametrize(
-    ("given", "place"),
-    [("x", ""), ({}, ".type"), ({"type": "bearer", "secret": 5}, ".secret"), ({"type": "basic", "secret": SECRET}, "")],
-)
-def test_credentials_that_cannot_be_used_are_refused_with_the_run(lena: LiveCaller, given: Any, place: str) -> None:
-    body = {"assistant_id": lena.assistant(), "extra_body": {"action_authentications": {"action_1": given}}}
-    refused = lena.post(f"threads/{lena.thread('Go')}/runs", body)
-    assert refused.status == 400, refused.body
-    assert refused.error["param"].startswith(f"extra_body.action_authentications.action_1{place}")
-    assert SECRET not in json.dumps(refused.body)
-
-
-def test_a_service_that_repeats_its_secret_tells_nobody(lena: LiveCaller) -> None:
-    with Service(lambda got: replying({"you_sent": got.headers, "at": got.target})) as service:
-        authentication = {"type": "bearer", "secret": SECRET}
-        action = made(lena, weather(service.url), authentication=authentication)["get_weather"]
-        _, told = run_of(lena, action, {"city": "Rome"})
-        direct = lena.post(f"actions/{action['id']}/run", {"parameters": {"city": "Rome"}})
-    assert "you_sent" in told
-    assert SECRET not in told
-    assert "Bearer ********" in told
-    assert SECRET not in json.dumps(direct.body)
-
-
-@pytest.mark.parametrize(
-    "authentication",
-    [{"type": "bearer", "secret": 'pass"wörd/7&8'}, {"type": "custom", "content": {"X-Key": "  pass-word-78  "}}],
-    ids=["bearer", "custom"],
-)
-def test_a_secret_is_hidden_however_it_is_written_and_wherever_the_answer_is_cut(
-    lena: LiveCaller, authentication: dict[str, Any]
-) -> None:
-    def answer(got: Got) -> Reply:
-        sent = got.headers.get("x-key") or got.headers["authorization"].removeprefix("Bearer ")
-        text = unquote(sent)
-        forms = [sent, json.dumps(text), json.dumps(text).replace("/", "\\/"), quote(text, safe=""), html.escape(text)]
-        if got.target.endswith("/file"):
-            head = {"Content-Disposition": "attachment; filename=a.txt"}
-            return Reply(f"It is {text}.".encode(), content_type="text/plain; charset=utf-8", headers=head)
-        return Reply(b"x" * 23_990 + text.encode() if got.target.endswith("/cut") else "\n".join(forms).encode())
-
-    with Service(answer) as service:
-        action = made(lena, weather(service.url), authentication=authentication)["get_weather"]
-        told = [run_of(lena, action, {"city": city})[1] for city in ("forms", "cut")]
-        folded, _ = run_of(lena, action, {"city": "file"}, "See [it](sandbox:/mnt/data/a-1-0.txt).")
-        direct = lena.post(f"actions/{action['id']}/run", {"parameters": {"city": "forms"}})["data"]
-    [link] = lena.messages(folded.run["thread_id"])[-1]["content"][0]["text"]["annotations"]
-    content = lena.get(f"files/{link['file_path']['file_id']}/content").body
-    assert told[0].count("********") == direct.count("********") == 5
-    assert content == b"It is ********."
-    assert not any("pass" in text for text in (*told, direct))
-
-
 @pytest.mark.parametrize("charset", ["idna", "punycode", "undefined", "utf-7", "unicode_escape", "nothing", "utf-16"])
 def test_an_answer_in_no_charset_is_an_answer(lena: LiveCaller, charset: str) -> None:
     with Service(lambda got: Reply(b"+2AA-\\ud800", content_type=f"text/plain; charset={charset}")) as service:
@@ -417,34 +158,6 @@ def test_what_is_no_json_for_everybody_is_text(lena: LiveCaller, text: str) -> N
         action = made(lena, weather(service.url))["get_weather"]
         direct = lena.post(f"actions/{action['id']}/run", {"parameters": {"city": "Rome"}})
     assert direct["data"] == text
-
-
-def test_calls_that_fail_tell_their_secrets_to_nobody_and_no_log(lena: LiveCaller, live: Stack) -> None:
-    pair = base64.b64encode(f"me:{SECRET}".encode()).decode()
-
-    def failing(got: Got) -> Reply:
-        if got.target.endswith("/token"):
-            return replying({"error": f"{SECRET} and {pair} are wrong"}, 401)
-        return replying({"error": got.headers, "at": got.target}, 500)
-
-    with Service() as gone:
-        pass  # nobody listens there any more
-    told: list[Any] = []
-    with Service(failing) as service:
-        for url in (service.url, gone.url, "http://169.254.169.254"):
-            for authentication in (
-                {"type": "api_key", "secret": SECRET, "in": "query", "name": "key"},
-                {"type": "custom", "content": {"X-Key": SECRET}},
-                {"type": "oauth2", "client_id": "me", "client_secret": SECRET, "token_url": f"{url}/token"},
-            ):
-                action = made(lena, weather(url), authentication=authentication)["report_weather"]
-                arguments = {"city": "Rome", "degrees": 1}
-                failed = lena.post(f"actions/{action['id']}/run", {"parameters": arguments})
-                assert failed.status == 400, failed.body
-                told += [failed.body, run_of(lena, action, arguments)[1]]
-    for text in (json.dumps(told), live.logs(lines=100_000)):
-        assert SECRET not in text
-        assert pair not in text
 
 
 def test_what_goes_wrong_is_told_to_the_model(lena: LiveCaller) -> None:
@@ -611,25 +324,6 @@ def test_a_run_whose_action_was_deleted_goes_on(lena: LiveCaller, service: Servi
     assert "tools" not in request.body
     system = request.body["messages"][0]["content"]
     assert system == f"Be brief.\n\nThe action {action['id']} was deleted and cannot be used."
-
-
-def test_a_token_that_ended_early_is_asked_for_again(lena: LiveCaller) -> None:
-    def answer(got: Got) -> Reply:
-        if got.target == "/token":
-            return replying({"access_token": f"token-{len(running.got)}", "expires_in": 3600})
-        return replying({}, 401) if got.headers["authorization"] == "Bearer token-1" else replying({"degrees": 2})
-
-    with Service(answer) as running:
-        authentication = {
-            "type": "oauth2",
-            "client_id": "i",
-            "client_secret": SECRET,
-            "token_url": f"{running.url}/token",
-        }
-        action = made(lena, weather(running.url), authentication=authentication)["get_weather"]
-        _, told = run_of(lena, action, {"city": "Rome"})
-    assert told == '{"degrees": 2}'
-    assert [got.target for got in running.got] == ["/token", "/cities/Rome", "/token", "/cities/Rome"]
 
 
 def test_calls_that_may_be_made_twice() -> None:

@@ -12,7 +12,7 @@ from assistant_site.tests.callers import LiveCaller
 from tools.openapi_actions.models import Action
 from tools.tests.openapi.test_real_documents import FOLDER
 from tools.tests.service import Got, Service, replying
-from tools.tests.test_actions import made, run_of
+from tools.tests.weather import made, run_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
