@@ -80,6 +80,10 @@ def too_slow(label: str, seconds: float) -> str:
     return f"The MCP server '{label}' took longer than {seconds:g} seconds."
 
 
+def unwritable() -> str:
+    return "Nothing was done: the arguments cannot be written: they are nested too deep, or no text."
+
+
 def wants_input(label: str, tool: str) -> str:
     return f"The tool '{tool}' of the MCP server '{label}' asks for input while it works, which is not possible here."
 

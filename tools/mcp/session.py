@@ -31,6 +31,7 @@ from mcp_types import (
 )
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import to_json
 
 from assistant_site.fetching import CannotFetch, GuardedTransport
 from tools.mcp import failures
@@ -71,6 +72,10 @@ async def call_tool(
     `version` is the protocol's that the server was found to speak; empty if nobody knows. `key` goes out with the call,
     as does `depth`: how many assistants have called each other, with this one.
     """
+    try:
+        to_json(arguments)
+    except (ValueError, RecursionError):
+        raise McpFailed(failures.unwritable()) from None
     meta = cast(RequestParamsMeta, {IDEMPOTENCY_KEY: key, DEPTH: depth})
     request = CallToolRequest(params=CallToolRequestParams(name=name, arguments=arguments, _meta=meta))
 

@@ -1,5 +1,7 @@
 """The tool `mcp`: what of a server runs are offered, and what its calls bring."""
 
+from typing import Any
+
 import mcp_types as types
 
 from files import storage
@@ -113,6 +115,16 @@ def test_structured_content_stands_in_for_text(shopper: Shopper, shop: McpTestSe
     assert shopper.call(shopper.tool(shop.url), "echo").output == '{"price": 3, "in": "€"}'
     shop.answer = lambda params: types.CallToolResult(content=[])
     assert shopper.call(shopper.tool(shop.url), "echo").output == "The tool gave nothing back."
+
+
+def test_arguments_that_cannot_be_written_are_told_of(shopper: Shopper, shop: McpTestServer) -> None:
+    deep: Any = "x"
+    for _ in range(600):
+        deep = [deep]
+    for text in ("\ud800", deep):
+        told = shopper.call(shopper.tool(shop.url), "echo", {"text": text}).output
+        assert told.startswith("Nothing was done: the arguments cannot be written")
+    assert shop.calls() == []
 
 
 def test_errors_are_told_as_such(shopper: Shopper, shop: McpTestServer) -> None:
