@@ -1,4 +1,4 @@
-"""The calls that this server carries out itself, with the tools of the registry, and what they give to cite."""
+"""The tools that this server carries out itself, as a run offers them, and their calls."""
 
 import asyncio
 import contextlib
@@ -90,9 +90,8 @@ class Serving:
             if call.begun is not None:
                 await self._keep_all()  # with what the calls before it came to: they are not run again either
         result = storable_result(await carried_out(call, self._context(index, is_resumed=is_resumed)))
-        if (
-            call.is_function and not call.is_approved
-        ):  # whoever approved it reads a stream that knows only the step's end
+        # Whoever approved a call reads a stream that knows only the end of its step.
+        if call.is_function and not call.is_approved:
             self._grow(index, {"output": result.output})
         call.take(result)
         self._under_way.remove(index)

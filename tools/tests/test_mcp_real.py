@@ -8,12 +8,12 @@ import pytest
 
 from assistant_site.llm.tests.quirk_server import called, said
 from assistant_site.tests.callers import LiveCaller
-from tools.tests.mcp_time import TimeServer, is_installed
+from tools.tests.mcp_time import TimeServer
 from tools.tests.test_mcp_runs import Approving, Asked
 
 pytestmark = [
     pytest.mark.mcp,
-    pytest.mark.skipif(not is_installed(), reason="the MCP server is not installed: make mcp installs it"),
+    pytest.mark.skipif(not TimeServer.is_installed(), reason="the MCP server is not installed: make mcp installs it"),
     pytest.mark.timeout(150),
 ]
 

@@ -19,14 +19,14 @@ from assistant_site.llm.tests.quirk_server import (
     streaming,
 )
 from assistant_site.tests.callers import Event, LiveCaller
-from assistant_site.tests.gateways.proxy import LiteLLM, is_installed
+from assistant_site.tests.gateways.proxy import LiteLLM
 from assistant_site.tests.stack import Stack
 from runs.tests.folding import Folded, shape
 from tenants.models import Provider
 
 pytestmark = [
     pytest.mark.gateways,
-    pytest.mark.skipif(not is_installed(), reason="LiteLLM is not installed: make gateways installs it"),
+    pytest.mark.skipif(not LiteLLM.is_installed(), reason="LiteLLM is not installed: make gateways installs it"),
     pytest.mark.timeout(150),  # its start alone may take a minute on a busy machine
 ]
 FUNCTIONS = [

@@ -16,7 +16,7 @@ from tools.web_search.tests.recorded import run
 
 pytestmark = [
     pytest.mark.searxng,
-    pytest.mark.skipif(not real.is_installed(), reason="SearXNG is not installed: make searxng"),
+    pytest.mark.skipif(not real.RealSearXNG.is_installed(), reason="SearXNG is not installed: make searxng"),
 ]
 ROWS = {
     "results": [
