@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import logging
 import re
 import socket
 from collections.abc import Awaitable, Callable, Collection, Iterable
@@ -12,6 +13,8 @@ import httpx2
 from django.conf import settings
 
 from assistant_site.addresses import AllowedHosts, is_of_this_machine, is_public, parsed
+
+logger = logging.getLogger(__name__)
 
 MEGABYTE = 1024 * 1024
 RESOLVE_SECONDS = 10.0
@@ -107,6 +110,11 @@ async def addresses_of(url: httpx2.URL, bounds: Bounds, resolve: Resolver) -> li
         if bounds.allowed.have(host, address):
             continue
         if not is_public(address) or is_of_this_machine(address):
+            logger.info(
+                "%s was asked for and refused: its address is not public. If tenants shall reach it, name it in "
+                "FETCH_ALLOWED_HOSTS, or in the tenant's own list in the admin.",
+                name_of(url),
+            )
             raise CannotFetch(f"The address of {name_of(url)} is not public.")
         if bounds.ports is None and port in _OTHER_PROTOCOLS:
             raise CannotFetch(f"Port {port} of {name_of(url)} is not allowed.")

@@ -73,7 +73,7 @@ def too_many_parts(label: str) -> str:
 
 
 def unreachable(label: str) -> str:
-    return f"The MCP server '{label}' cannot be reached at the moment."
+    return f"The MCP server '{label}' cannot be reached."
 
 
 def too_slow(label: str, seconds: float) -> str:

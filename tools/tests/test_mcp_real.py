@@ -59,4 +59,4 @@ def test_it_goes_away_between_the_list_and_the_call(lena: LiveCaller, tmp_path: 
         assert "clock_convert_time" in json.dumps(asked.turns[0]["tools"])
     again = Asked(lena, [mcp], called(CONVERT), said("No clock"))
     assert again.run["status"] == "completed", again.run
-    assert again.functions[0]["output"].startswith("The MCP server 'clock' cannot be reached at the moment.")
+    assert again.functions[0]["output"].startswith("The MCP server 'clock' cannot be reached.")

@@ -224,7 +224,7 @@ def test_a_hostile_server_costs_little_and_gives_a_sentence(hostile: str, work: 
 @pytest.mark.parametrize("work", [listed, called], ids=["list", "call"])
 def test_a_server_that_is_not_there(work: Any) -> None:
     problem = failure(work, "http://localhost:1/mcp")
-    assert problem.message.startswith("The MCP server 'shop' cannot be reached at the moment.")
+    assert problem.message.startswith("The MCP server 'shop' cannot be reached.")
     assert not problem.was_sent
 
 

@@ -181,7 +181,7 @@ def test_a_call_that_may_have_been_carried_out_says_so(shopper: Shopper) -> None
 
     with raw_server(die) as url:
         output = shopper.call(shopper.tool(url), "buy").output
-    assert output.startswith("The MCP server 'shop' cannot be reached at the moment.")
+    assert output.startswith("The MCP server 'shop' cannot be reached.")
     assert output.endswith("It may have been carried out all the same.")
     assert "carried out" not in shopper.call(shopper.tool("http://localhost:1/"), "buy").output
 
