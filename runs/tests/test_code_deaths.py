@@ -7,6 +7,7 @@ execution in this process; a dead one writes and tells nothing any more, and wha
 import asyncio
 import contextlib
 import json
+import os
 import random
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -239,18 +240,24 @@ class Life:
         assert (link["text"], link["start_index"]) == (LINK, 11)
 
 
-def lives(cora: LocalCaller, clockwork: FatefulClockwork) -> Iterator[tuple[Life, int]]:
-    """A fresh run for every moment of a run's life, until one lives to its end (whoever takes it stops then)."""
+# Deaths and stops have every second moment each, and together all of them; EVERY_MOMENT=1 gives both all.
+STEP = 1 if os.environ.get("EVERY_MOMENT") else 2
+
+
+def lives(
+    cora: LocalCaller, clockwork: FatefulClockwork, *, first: int = 1, step: int = 1
+) -> Iterator[tuple[Life, int]]:
+    """A fresh run for each moment of a run's life, until one lives to its end (whoever takes it stops then)."""
     with QuirkServer(model) as provider:
         cora.provided_by(provider.base_url)
-        for moment in range(1, 400):
+        for moment in range(first, 400, step):
             yield Life(cora, clockwork), moment
     pytest.fail("a run had more moments than it should")
 
 
 @pytest.mark.parametrize("lag", [2])
 def test_a_worker_may_die_at_any_moment(cora: LocalCaller, clockwork: FatefulClockwork, lag: int) -> None:
-    for life, moment in lives(cora, clockwork):
+    for life, moment in lives(cora, clockwork, step=STEP):
         execution, wire = life.worker(lag)
         came = life.work(execution, wire, Fate(moment, wire.cut, is_death=True))
         if came:
@@ -318,7 +325,7 @@ def tell_the_end(life: Life) -> None:
 
 
 def test_a_worker_may_be_stopped_at_any_moment(cora: LocalCaller, clockwork: FatefulClockwork) -> None:
-    for life, moment in lives(cora, clockwork):
+    for life, moment in lives(cora, clockwork, first=STEP, step=STEP):
         execution, wire = life.worker()
         came = life.work(execution, wire, Fate(moment, partial(execution.stop, "handed_back")))
         if life.row.status == "queued":
