@@ -5,11 +5,9 @@ Its calls stand in run steps as calls of functions that already have their outpu
 
 import builtins
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
-from jsonschema import Draft202012Validator
-from referencing import Registry
 
 from assistant_site.llm.arguments import as_object, flaw_in
 from assistant_site.shares import Shares
@@ -17,6 +15,9 @@ from assistant_site.wire.fields import RequestSerializer
 from assistant_site.wire.tools import BareToolSerializer
 from tenants.models import Tenant
 from tools.tool import FUNCTION, Briefed, Listener, Offer, ToolContext, ToolResult
+
+if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator
 
 # Of the calls that this process carries out: what one tenant's wait for holds up no other's.
 tools_share = Shares(lambda: settings.TOOL_CALLS_PER_TENANT)
@@ -131,5 +132,8 @@ class ServedTool(Plain):
         return ""
 
     @cached_property
-    def _validator(self) -> Draft202012Validator:
+    def _validator(self) -> "Draft202012Validator":
+        from jsonschema import Draft202012Validator
+        from referencing import Registry
+
         return Draft202012Validator(self.parameters, registry=Registry())  # which fetches nothing

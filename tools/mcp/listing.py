@@ -11,8 +11,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from jsonschema import Draft202012Validator, SchemaError
-
 MOST_OFFERED = 128
 MOST_NAME = 256  # characters of the server's own name for a tool
 MOST_DESCRIPTION = 4_000  # characters
@@ -124,6 +122,8 @@ def fit_schema(schema: Any) -> dict[str, Any] | None:
     schema = _cleaned(schema)
     if schema.get("type", "object") != "object":
         return None
+    from jsonschema import Draft202012Validator, SchemaError  # not loaded where no server is listed
+
     try:
         Draft202012Validator.check_schema(schema)
     except (SchemaError, RecursionError):

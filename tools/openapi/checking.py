@@ -8,21 +8,19 @@ level, which a small document can make endless, and has no place for its errors.
 import re
 from collections.abc import Iterator, Mapping
 from itertools import islice
-from typing import Any, cast
-
-from jsonschema.exceptions import ValidationError
-from jsonschema.protocols import Validator
-from jsonschema.validators import extend, validator_for
-from openapi_spec_validator.schemas import schema_v2, schema_v30, schema_v31
+from typing import TYPE_CHECKING, Any, cast
 
 from tools.openapi.faults import BadDocument, Place
 from tools.openapi.reading import Members
+
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
+    from jsonschema.protocols import Validator
 
 CONSIDERED = 50  # faults of which the first is told
 # References followed in the judging schema: GitHub's 1,223 operations take 130,000. 3.1 takes longer for each.
 MAX_STEPS = {"2.0": 500_000, "3.0": 500_000, "3.1": 150_000}
 
-_SCHEMAS: dict[str, Mapping[str, Any]] = {"2.0": schema_v2, "3.0": schema_v30, "3.1": schema_v31}
 _KINDS = {"object": "an object", "array": "an array", "string": "a text", "boolean": "true or false"} | {
     "integer": "a whole number",
     "number": "a number",
@@ -60,9 +58,14 @@ def check_structure(document: Members, version: str) -> None:
         raise BadDocument(tuple(first.absolute_path), _sentence(first))
 
 
-def _judge(version: str) -> Validator:
+def _judge(version: str) -> "Validator":
     """One that gives up before its work takes minutes, and does not collect faults by the thousand."""
-    schema = dict(_SCHEMAS[version])
+    # Loaded by the process that reads a document; most never do, and these take memory.
+    from jsonschema.validators import extend, validator_for
+    from openapi_spec_validator.schemas import schema_v2, schema_v30, schema_v31
+
+    schemas: dict[str, Mapping[str, Any]] = {"2.0": schema_v2, "3.0": schema_v30, "3.1": schema_v31}
+    schema = dict(schemas[version])
     original = validator_for(schema)
     left = MAX_STEPS[version]
 
@@ -84,7 +87,7 @@ def _judge(version: str) -> Validator:
     # Two equal entries do no harm, and looking for them takes a time that grows with the square of their number.
     rules["uniqueItems"] = lambda *_: None
     judge: Any = extend(original, rules)  # type: ignore[no-untyped-call]
-    return cast(Validator, judge(schema))
+    return cast("Validator", judge(schema))
 
 
 def _without_unread(document: Members) -> Members:
@@ -110,7 +113,7 @@ def _item_without_unread(item: Any) -> Any:
     )
 
 
-def _deepest(fault: ValidationError) -> ValidationError:
+def _deepest(fault: "ValidationError") -> "ValidationError":
     """What is wrong in the one of several forms that was most likely meant."""
     while fault.context:
         if choice := _choice(fault):
@@ -131,7 +134,7 @@ def _deepest(fault: ValidationError) -> ValidationError:
     return fault
 
 
-def _choice(fault: ValidationError) -> ValidationError | None:
+def _choice(fault: "ValidationError") -> "ValidationError | None":
     """The place where no form has what is there, told with what each of them would have there."""
     wanted: dict[tuple[str | int, ...], list[ValidationError]] = {}
     forms = set()
@@ -151,17 +154,17 @@ def _choice(fault: ValidationError) -> ValidationError | None:
     return None
 
 
-def _wants_reference(fault: ValidationError) -> bool:
+def _wants_reference(fault: "ValidationError") -> bool:
     return fault.validator == "required" and "'$ref'" in fault.message
 
 
-def _is_of_another_kind(fault: ValidationError) -> bool:
+def _is_of_another_kind(fault: "ValidationError") -> bool:
     """Whether the form is for another `in` or `type`, such as that of parameters in the path for one in the query."""
     place = fault.absolute_path
     return fault.validator in ("enum", "const") and bool(place) and place[-1] in ("in", "type")
 
 
-def _position(document: Any, fault: ValidationError) -> tuple[int, ...]:
+def _position(document: Any, fault: "ValidationError") -> tuple[int, ...]:
     """Sorts faults in the order of the document; of two in one place the outer comes first."""
     return tuple(_positions(document, tuple(fault.absolute_path)))
 
@@ -176,7 +179,7 @@ def _positions(value: Any, place: Place) -> Iterator[int]:
             value = value[step]
 
 
-def _sentence(fault: ValidationError) -> str:
+def _sentence(fault: "ValidationError") -> str:
     wanted: Any = fault.validator_value
     instance: Any = fault.instance
     if fault.validator == "type":
