@@ -14,6 +14,7 @@ import psutil
 import pytest
 import requests
 from django.core.files.storage import storages
+from django.db import connections
 
 from assistant_site.handler import Handler
 from assistant_site.tests.callers import LiveCaller
@@ -293,10 +294,19 @@ def asked(handler: Handler, path: str, pieces: Iterator[bytes], token: str) -> t
     return answers[0]["status"], json.loads(b"".join(answer.get("body", b"") for answer in answers))
 
 
-def test_servers_that_hand_a_body_over_in_pieces(lena: LiveCaller, settings: Any) -> None:
+@pytest.fixture
+def handler(settings: Any) -> Iterator[Handler]:
+    """With one thread, whose connection is closed in the end."""
+    settings.WEB_THREADS = 1
+    made = Handler()
+    yield made
+    made.threads.submit(connections.close_all).result()
+    made.threads.shutdown()
+
+
+def test_servers_that_hand_a_body_over_in_pieces(lena: LiveCaller, handler: Handler, settings: Any) -> None:
     settings.MAX_BODY_BYTES = 2 * MEGABYTE
     settings.MAX_FILE_BYTES = 8 * MEGABYTE
-    handler = Handler()
     block = os.urandom(MEGABYTE)
     status, made = asked(handler, "/api/v1/files", form_of(8 * MEGABYTE, block), lena.token)
     assert (status, made["bytes"]) == (200, 8 * MEGABYTE)
@@ -307,22 +317,13 @@ def test_servers_that_hand_a_body_over_in_pieces(lena: LiveCaller, settings: Any
     assert (status, refused["error"]["code"]) == (401, "invalid_api_key")
     status, refused = asked(handler, "/v1/threads", form_of(3 * MEGABYTE, block), lena.token)
     assert (status, refused["error"]["message"]) == (413, "The request body is too large: at most 2 MB are accepted.")
-    handler.threads.submit(close_connections).result()
-    handler.threads.shutdown()
 
 
-def test_no_room_for_a_body(lena: LiveCaller, settings: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_room_for_a_body(
+    lena: LiveCaller, handler: Handler, settings: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     settings.BODIES_DIR = tmp_path / "file"
     settings.BODIES_DIR.write_text("in the way")
-    handler = Handler()
     status, refused = asked(handler, "/v1/files", form_of(8 * MEGABYTE, b"x" * MEGABYTE), lena.token)
     assert (status, refused["error"]["type"]) == (503, "server_error")
     assert "set HOLDFAST_VAR to another folder" in caplog.text
-    handler.threads.submit(close_connections).result()
-    handler.threads.shutdown()
-
-
-def close_connections() -> None:
-    from django.db import connections
-
-    connections.close_all()

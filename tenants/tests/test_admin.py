@@ -47,7 +47,7 @@ def test_a_providers_key_is_stored_encrypted_and_never_shown(operator: Client) -
     form = {"name": "Ollama", "base_url": "http://ollama:11434/v1", "quirks": "{}", "new_key": "sk-very-secret"}
     answer = operator.post("/admin/tenants/provider/add/", form)
     assert answer.status_code == 302, answer.content.decode()
-    provider = Provider.objects.get()
+    provider = Provider.objects.get(base_url=form["base_url"])
     assert provider.api_key == "sk-very-secret"
     assert "secret" not in provider.encrypted_key
     assert "secret" not in operator.get(f"/admin/tenants/provider/{provider.pk}/change/").content.decode()
