@@ -1,5 +1,7 @@
 """Streamed runs: the exact order of events, and that they tell what was stored."""
 
+from itertools import groupby
+
 from assistant_site.llm.tests.quirk_server import QuirkServer, called, delta, said, streaming
 from assistant_site.tests.callers import Event, LiveCaller
 from runs.tests.folding import Folded, shape
@@ -125,9 +127,10 @@ def test_text_before_calls_is_a_message_of_its_own(lena: LiveCaller) -> None:
 
 
 def told_of_calls(events: list[Event]) -> list[tuple[int, list[str]]]:
-    """What each step delta tells: the call's index, and of which fields."""
+    """What step deltas tell one after the other: the call's index, and of which fields. Pieces of a text count once."""
     deltas = [e.data["delta"]["step_details"]["tool_calls"][0] for e in events if e.name == "thread.run.step.delta"]
-    return [(call["index"], sorted(call["function"])) for call in deltas]
+    told = [(call["index"], sorted(call["function"])) for call in deltas]
+    return [each for each, _ in groupby(told)]
 
 
 def test_parallel_calls_without_arguments_are_told_one_after_the_other(lena: LiveCaller) -> None:
