@@ -12,6 +12,17 @@ PIP := $(PYTHON) -m pip --disable-pip-version-check --no-input --quiet
 TWO := -n 2 --dist loadfile --no-loadscope-reorder
 LOCK := $(PYTHON) -m piptools compile --quiet --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
+# $(call environment,FOLDER,NAME,WHAT): WHAT of requirements-NAME.txt in an environment of its own, unless it is there. The
+# pins are copied last, so whatever was cut short is done again.
+define environment
+@cmp -s requirements-$(2).txt $(1)/requirements.txt && exit 0; \
+	echo "Installing $(3) ..."; \
+	umask 022; \
+	rm -rf $(1) && $(PYTHON) -m venv $(1) \
+		&& $(PIP) --python $(1)/bin/python install --root-user-action=ignore -r requirements-$(2).txt \
+		&& cp requirements-$(2).txt $(1)/requirements.txt
+endef
+
 .DEFAULT_GOAL := help
 .PHONY: help run test check slow fix contract gateways r2r mcp searxng chaos chaos-short sandbox test-sandbox test-sandbox-walls bench-retrieval bench-sandbox bench-scale lock venv installed installed-dev
 .NOTPARALLEL:
@@ -31,43 +42,23 @@ slow: installed-dev ## the tests that take long: processes that die, races, host
 contract: installed-dev ## the official SDKs against a live server
 	@exec $(PYTHON) -m pytest -m contract
 
-# LiteLLM pins what it needs, so it gets an environment of its own. Its pins are copied last, as below.
+# LiteLLM pins what it needs, so it gets an environment of its own.
 gateways: installed-dev ## whole runs through the real LiteLLM proxy, installed into .venv-gateways (750 MB)
-	@cmp -s requirements-gateways.txt $(GATEWAYS)/requirements.txt && exit 0; \
-	echo "Installing LiteLLM into $(GATEWAYS) (only this once; 750 MB, some minutes) ..."; \
-	umask 022; \
-	rm -rf $(GATEWAYS) && $(PYTHON) -m venv $(GATEWAYS) \
-		&& $(PIP) --python $(GATEWAYS)/bin/python install --root-user-action=ignore -r requirements-gateways.txt \
-		&& cp requirements-gateways.txt $(GATEWAYS)/requirements.txt
+	$(call environment,$(GATEWAYS),gateways,LiteLLM into $(GATEWAYS) (only this once; 750 MB, some minutes))
 	@exec $(PYTHON) -m pytest -m gateways
 
 # R2R's last release needs what was current at its time: requirements-r2r.txt is not written by `make lock`.
 r2r: installed-dev ## the retrieval engine against the real R2R, installed into .venv-r2r (730 MB)
-	@cmp -s requirements-r2r.txt $(R2R)/requirements.txt && exit 0; \
-	echo "Installing R2R into $(R2R) (only this once; 730 MB, some minutes) ..."; \
-	umask 022; \
-	rm -rf $(R2R) && $(PYTHON) -m venv $(R2R) \
-		&& $(PIP) --python $(R2R)/bin/python install --root-user-action=ignore -r requirements-r2r.txt \
-		&& cp requirements-r2r.txt $(R2R)/requirements.txt
+	$(call environment,$(R2R),r2r,R2R into $(R2R) (only this once; 730 MB, some minutes))
 	@exec $(PYTHON) -m pytest -m r2r
 
 # Most MCP servers are on the protocol package's first line, Holdfast on its second.
 mcp: installed-dev ## whole runs with a real MCP server, installed into .venv-mcp (72 MB)
-	@cmp -s requirements-mcp.txt $(MCP)/requirements.txt && exit 0; \
-	echo "Installing an MCP server into $(MCP) (only this once; 72 MB) ..."; \
-	umask 022; \
-	rm -rf $(MCP) && $(PYTHON) -m venv $(MCP) \
-		&& $(PIP) --python $(MCP)/bin/python install --root-user-action=ignore -r requirements-mcp.txt \
-		&& cp requirements-mcp.txt $(MCP)/requirements.txt
+	$(call environment,$(MCP),mcp,an MCP server into $(MCP) (only this once; 72 MB))
 	@exec $(PYTHON) -m pytest -m mcp
 
 searxng: installed-dev ## web search with the real SearXNG, installed into .venv-searxng (150 MB)
-	@cmp -s requirements-searxng.txt $(SEARXNG)/requirements.txt && exit 0; \
-	echo "Installing SearXNG into $(SEARXNG) (only this once; 150 MB) ..."; \
-	umask 022; \
-	rm -rf $(SEARXNG) && $(PYTHON) -m venv $(SEARXNG) \
-		&& $(PIP) --python $(SEARXNG)/bin/python install --root-user-action=ignore -r requirements-searxng.txt \
-		&& cp requirements-searxng.txt $(SEARXNG)/requirements.txt
+	$(call environment,$(SEARXNG),searxng,SearXNG into $(SEARXNG) (only this once; 150 MB))
 	@exec $(PYTHON) -m pytest -m searxng
 
 chaos: installed-dev ## kills and cuts by the hundred, every run judged; SEED=7 KILLS=1000 MINUTES=30 ROUND=3
@@ -89,12 +80,7 @@ test-sandbox-walls: installed-dev ## each of those tests without the protection 
 	@exec $(PYTHON) -m sandbox.tests.isolation.without $(ROWS)
 
 bench-retrieval: installed-dev ## how well searches find, with a real multilingual model (170 MB) in .venv-bench; Debian
-	@cmp -s requirements-bench.txt $(BENCH)/requirements.txt && exit 0; \
-	echo "Installing an embedding model into $(BENCH) (only this once; 170 MB) ..."; \
-	umask 022; \
-	rm -rf $(BENCH) && $(PYTHON) -m venv $(BENCH) \
-		&& $(PIP) --python $(BENCH)/bin/python install --root-user-action=ignore -r requirements-bench.txt \
-		&& cp requirements-bench.txt $(BENCH)/requirements.txt
+	$(call environment,$(BENCH),bench,an embedding model into $(BENCH) (only this once; 170 MB))
 	@exec $(PYTHON) -m benchmarks.retrieval
 
 bench-sandbox: installed-dev ## what code sessions cost: start, execution, memory; fifty of them at once; five minutes

@@ -10,6 +10,8 @@ import json
 import re
 from typing import Any
 
+from tools.texts import storable
+
 KEY = "code"
 OTHER_KEYS = ("input", "python", "source", "script")
 HOW = 'Send a JSON object with the code as a string, such as {"code": "print(1)"}.'
@@ -32,12 +34,6 @@ _CUT = re.compile(
 )
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f", "/": "/", "\\": "\\", '"': '"', "'": "'"}
 _FENCE = re.compile(r"\s*(`{3,}|~{3,})[ \t]*[\w.+-]*[ \t]*\r?\n(.*?)\r?\n?[ \t]*(?:\1[ \t]*\s*)?\Z", re.S)
-_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
-
-
-def storable(text: str) -> str:
-    """The text as it can be stored and sent: NUL and halves of pairs become U+FFFD."""
-    return _UNSTORABLE.sub("\ufffd", text)
 
 
 class Listener:

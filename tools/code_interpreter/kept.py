@@ -20,11 +20,11 @@ from sandbox.protocol import FileInfo, FileRefused, SandboxError, SessionGone, S
 from tenants.models import Tenant, TenantQuerySet
 from tools.code_interpreter import access, spaces
 from tools.code_interpreter.access import code_threads
-from tools.code_interpreter.arguments import storable
 from tools.code_interpreter.limits import MOST_KEPT_FILES, kept_bytes
 from tools.code_interpreter.passing import ended, stored
 from tools.code_interpreter.spaces import Seen
 from tools.models import CodeFile
+from tools.texts import storable
 
 logger = logging.getLogger(__name__)
 

@@ -10,9 +10,8 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from tools.code_interpreter.arguments import storable
+from tools.texts import cut, storable
 
-BYTES_PER_TOKEN = 3.5
 PACE_SECONDS = 0.05  # between two pieces of a text: what comes meanwhile is told together
 MOST_TOLD = 32_000  # characters of one piece
 NO_OUTPUT = "The code ran and printed nothing."
@@ -141,15 +140,3 @@ def for_the_model(outputs: Outputs, remarks: list[str], most_bytes: int) -> str:
     parts = [cut(outputs.logs, most_bytes)] if outputs.logs.strip() else []
     parts += [f"[image {file_id} shown to the user]" for file_id in outputs.images]
     return "\n".join([*(parts or [NO_OUTPUT]), *remarks])
-
-
-def cut(text: str, most_bytes: int) -> str:
-    """The text, or its beginning and its end with a line that says how much is missing."""
-    encoded = text.encode()
-    if len(encoded) <= most_bytes:
-        return text
-    half = most_bytes // 2
-    head = encoded[:half].decode(errors="ignore")
-    tail = encoded[len(encoded) - half :].decode(errors="ignore")
-    missing = len(text) - len(head) - len(tail)
-    return f"{head}\n[… {missing:,} characters are not shown here …]\n{tail}"

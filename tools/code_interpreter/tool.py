@@ -33,9 +33,10 @@ from tools.code_interpreter.access import code_threads
 from tools.code_interpreter.arguments import KEY, Unreadable, code_of
 from tools.code_interpreter.limits import limits_of, output_bytes_of
 from tools.code_interpreter.opening import Ready, ready_session
-from tools.code_interpreter.outputs import BYTES_PER_TOKEN, Outputs, for_the_model
+from tools.code_interpreter.outputs import Outputs, for_the_model
 from tools.code_interpreter.passing import ended
 from tools.served import Plain
+from tools.texts import BYTES_PER_TOKEN
 from tools.tool import Briefed, Offer, ToolContext, ToolResult
 
 logger = logging.getLogger(__name__)

@@ -18,7 +18,6 @@ MOST_SCHEMA = 32_000  # characters of a tool's schema as JSON
 MOST_TOGETHER = 400_000  # characters that the model is told of one server's tools: a hundred thousand tokens
 MOST_DEPTH = 40
 MOST_FUNCTION_NAME = 64
-NO_PARAMETERS: dict[str, Any] = {"type": "object", "properties": {}}
 
 _UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_-]")

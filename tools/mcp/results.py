@@ -28,8 +28,7 @@ from assistant_site.wire.errors import WireError
 from files import actions
 from files.models import Purpose
 from tenants.models import Tenant
-from tools.code_interpreter.arguments import storable
-from tools.code_interpreter.outputs import BYTES_PER_TOKEN, cut
+from tools.texts import BYTES_PER_TOKEN, cut, storable
 from tools.tool import StoredFile, ToolContext, ToolResult
 
 logger = logging.getLogger(__name__)

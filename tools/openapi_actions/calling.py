@@ -71,14 +71,18 @@ class Answered:
     request: Request
 
     @cached_property
+    def _whole_text(self) -> str:
+        return answers.text_of(self.answer)
+
+    @cached_property
     def text(self) -> str:
         """The answer's, without the call's secrets."""
-        return self.request.without_secrets(answers.text_of(self.answer))
+        return self.request.without_secrets(self._whole_text)
 
     @property
     def body(self) -> bytes:
         """The answer's, without the call's secrets where it is text."""
-        is_clean = not answers.is_text(self.answer) or self.text == answers.text_of(self.answer)
+        is_clean = not answers.is_text(self.answer) or self.text == self._whole_text
         return self.answer.body if is_clean else self.text.encode()
 
 
@@ -118,18 +122,23 @@ async def _attempts(call: Call, request: Request, deadline: float) -> Answered:
 
 async def _attempt(call: Call, request: Request, deadline: float) -> Answered:
     try:
-        answer = await fetching.request(
-            request.method,
-            request.url,
-            content=request.content,
-            headers=request.headers,
-            max_bytes=MAX_BYTES,
-            seconds=max(0.1, deadline - time.monotonic()),
-            allowed_hosts=call.allowed_hosts,
-        )
+        answer = await _answer(call, request, MAX_BYTES, max(0.1, deadline - time.monotonic()))
     except CannotFetch as failure:
         raise CallFailed(request.without_secrets(failure.message), was_sent=failure.was_sent) from None
     return Answered(answer, request)
+
+
+async def _answer(call: Call, request: Request, max_bytes: int, seconds: float) -> Answer:
+    """To the call's request, or to one that is made for it. Raises `CannotFetch`."""
+    return await fetching.request(
+        request.method,
+        request.url,
+        content=request.content,
+        headers=request.headers,
+        max_bytes=max_bytes,
+        seconds=seconds,
+        allowed_hosts=call.allowed_hosts,
+    )
 
 
 def _pause(answer: Answer, usual: float) -> float:
@@ -165,15 +174,7 @@ async def _token(call: Call) -> str:
         return known[0]
     request = token_request(call.authentication, call.operation)
     try:
-        answer = await fetching.request(
-            request.method,
-            request.url,
-            content=request.content,
-            headers=request.headers,
-            max_bytes=MAX_TOKEN_BYTES,
-            seconds=TOKEN_SECONDS,
-            allowed_hosts=call.allowed_hosts,
-        )
+        answer = await _answer(call, request, MAX_TOKEN_BYTES, TOKEN_SECONDS)
         token, seconds = token_of(answer.body)
     except (CannotFetch, BadAuthentication) as failure:
         raise CallFailed(f"No token could be had for it: {request.without_secrets(failure.message)}") from None

@@ -103,12 +103,13 @@ class ActionTool(ServedTool):
 
     def _as_file(self, context: ToolContext, answered: Answered) -> ToolResult:
         answer = answered.answer
-        stem, ending = PurePosixPath(answers.name_of(answer)).stem, PurePosixPath(answers.name_of(answer)).suffix
-        name = f"{stem}-{context.turn}-{context.call_id.rpartition(':')[2]}{ending}"  # no other of this run has it
+        given = PurePosixPath(answers.name_of(answer))
+        # No other of this run has it.
+        name = f"{given.stem}-{context.turn}-{context.call_id.rpartition(':')[2]}{given.suffix}"
         try:
             file = files.create_file(
                 tenant=Tenant(pk=context.tenant_id),
-                filename=stem + ending,
+                filename=given.name,
                 purpose=Purpose.ASSISTANTS_OUTPUT,
                 pieces=[answered.body],
             )

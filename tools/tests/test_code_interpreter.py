@@ -23,8 +23,9 @@ from sandbox.protocol import (
     Stdout,
 )
 from tools.code_interpreter import opening, outputs
-from tools.code_interpreter.outputs import Outputs, cut
+from tools.code_interpreter.outputs import Outputs
 from tools.tests.coding import CODE, EMPTY, TOOL, Called, Coder
+from tools.texts import cut
 from tools.tool import Briefed, ToolContext
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
