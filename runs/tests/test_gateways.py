@@ -358,8 +358,8 @@ def test_a_provider_that_wants_more_time_than_the_run_has(lena: LiveCaller, tmp_
     with (
         QuirkServer(refusing(429, retry_after="25")) as server,
         Stack(
-            folder=tmp_path, env={"RUN_SECONDS": "2"}, workers=0, ingestions=0
-        ) as short,  # the web decides on `expires_at`
+            folder=tmp_path, env={"RUN_SECONDS": "8"}, workers=0, ingestions=0
+        ) as short,  # the web decides on `expires_at`; long enough for a busy machine to ask once
     ):
         lena.provided_by(server.base_url)
         impatient = LiveCaller(lena.tenant, lena.token, short.url)

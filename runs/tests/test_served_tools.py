@@ -328,10 +328,10 @@ def test_a_take_over_repeats_no_call_that_has_ended(rita: Rita, rigged: Stack, h
     assert asked == 2
     executions = rita.executions()
     assert [each.get("what") for each in executions if not each["is_resumed"]].count("quick") == 1
-    [again] = executions[3:]
-    assert (again["what"], again["is_resumed"]) == ("slow", True)
     [first] = [each for each in executions[:3] if each.get("what") == "slow"]
-    assert first["call_id"] == again["call_id"]
+    assert executions[3:]  # once, or more often if a busy machine makes the second attempt lose its lease as well
+    for again in executions[3:]:
+        assert (again["what"], again["is_resumed"], again["call_id"]) == ("slow", True, first["call_id"])
 
 
 def test_an_action_that_a_dead_worker_had_begun_is_made_again_only_if_that_is_safe(rita: Rita, rigged: Stack) -> None:
