@@ -27,11 +27,15 @@ SECRET_KEY = env.text("SECRET_KEY", default=_secrets["secret_key"])
 # The first key encrypts, all of them decrypt: put a new one in front to rotate.
 ENCRYPTION_KEYS = env.items("ENCRYPTION_KEYS", default=[_secrets["encryption_key"]])
 ALLOWED_HOSTS = env.items("ALLOWED_HOSTS", default=["*"])
-# Behind a proxy that ends TLS and sets X-Forwarded-Proto and X-Forwarded-Host itself; else anybody could set them.
-if env.flag("TRUST_PROXY_HEADERS", default=False):
+# Behind a proxy that ends TLS and sets X-Forwarded-Proto, -Host and -For itself; else anybody could set them.
+TRUST_PROXY_HEADERS = env.flag("TRUST_PROXY_HEADERS", default=False)
+if TRUST_PROXY_HEADERS:
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     USE_X_FORWARDED_HOST = True
 CSRF_TRUSTED_ORIGINS = env.items("CSRF_TRUSTED_ORIGINS", default=[])
+
+# Whoever holds it operates the installation over REST. Empty: nobody does.
+ADMIN_TOKEN = env.text("ADMIN_TOKEN", "APP_AUTH_ADMIN_TOKEN")
 
 # --- PostgreSQL and Valkey -------------------------------------------------------------------------------------------
 
@@ -268,7 +272,9 @@ INSTALLED_APPS = [
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "assistant_site",
+    "audit",
     "tenants",
+    "metering",
     "files",
     "vector_stores",
     "assistants",
@@ -278,6 +284,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "assistant_site.wire.headers.WireHeadersMiddleware",
+    "audit.middleware.ActorMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

@@ -22,6 +22,8 @@ class Run(TenantModel):
     id = WireIdField(prefix="run_")
     thread = models.ForeignKey(Thread, on_delete=models.CASCADE, related_name="runs", db_index=False)
     assistant_id = models.CharField(max_length=64)
+    token_id = models.CharField(max_length=64, blank=True, default="", db_default="")  # the API token that started it
+    end_user = models.CharField(max_length=128, blank=True, default="", db_default="")
     status = models.CharField(max_length=16, choices=Status.choices, default=Status.QUEUED)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     expires_at = models.DateTimeField()
@@ -71,6 +73,11 @@ class Run(TenantModel):
         indexes = [
             models.Index(fields=["thread", "id"], name="runs_of_thread"),
             models.Index(fields=["tenant", "id"], name="runs_of_tenant"),
+            models.Index(
+                fields=["tenant", "end_user", "id"], name="runs_of_end_user", condition=~models.Q(end_user="")
+            ),
+            # For the fair choice among tenants that wait.
+            models.Index(fields=["tenant", "queued_at"], name="runs_waiting", condition=models.Q(status=Status.QUEUED)),
             models.Index(fields=["status", "queued_at"], name="runs_at_work", condition=models.Q(status__in=ACTIVE)),
         ]
         constraints = [

@@ -1,19 +1,35 @@
 """Bearer authentication: `Authorization: Bearer <token>`, as OpenAI's clients send their key."""
 
+import hmac
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 
+from django.conf import settings
 from django.db.models import Q
 from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from assistant_site.wire.errors import PermissionDenied, Unauthorized
+from audit import log
+from audit.models import ActorKind
 from tenants import tokens
 from tenants.models import ApiToken, Tenant
 
 LAST_USED_PRECISION = timedelta(minutes=1)
+
+
+@dataclass(frozen=True)
+class Operator:
+    """Who holds the admin token: speaks for the installation, and for no tenant."""
+
+    tenant: None = None
+    tenant_id: str = ""
+
+
+OPERATOR = Operator()
 
 
 def _not_given() -> Unauthorized:
@@ -73,7 +89,7 @@ def token_of(value: str) -> ApiToken:
     token = _row(tokens.digest(value))
     if token is None or not token.is_usable:
         raise _incorrect(value)
-    if token.tenant.suspended_at is not None:
+    if not token.tenant.is_open:
         raise PermissionDenied("This account is suspended. Please contact the operator of this server.")
     return token
 
@@ -87,10 +103,19 @@ def note_use(token: ApiToken) -> None:
         token.last_used_at = now
 
 
+def is_admin_token(value: str) -> bool:
+    return bool(settings.ADMIN_TOKEN) and hmac.compare_digest(value.encode(), settings.ADMIN_TOKEN.encode())
+
+
 class BearerAuthentication(BaseAuthentication):
-    def authenticate(self, request: Request) -> tuple[Tenant, ApiToken]:
-        token = token_of(bearer_of(request.headers))
+    def authenticate(self, request: Request) -> tuple[Tenant | Operator, ApiToken | Operator]:
+        value = bearer_of(request.headers)
+        if is_admin_token(value):
+            log.known_as(ActorKind.ADMIN_TOKEN, "", "admin token")
+            return OPERATOR, OPERATOR
+        token = token_of(value)
         note_use(token)
+        log.known_as(ActorKind.TOKEN, token.pk, token.name)
         return token.tenant, token
 
     def authenticate_header(self, request: Request) -> str:

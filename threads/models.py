@@ -24,9 +24,15 @@ class Thread(TenantModel):
     metadata = models.JSONField(default=dict, blank=True)
     active_run_id = models.CharField(max_length=64, null=True, editable=False)  # noqa: DJ001
     message_count = models.IntegerField(default=0, editable=False)
+    end_user = models.CharField(max_length=128, blank=True, default="", db_default="")
 
     class Meta(TenantModel.Meta):
-        indexes = [models.Index(fields=["tenant", "id"], name="threads_of_tenant")]
+        indexes = [
+            models.Index(fields=["tenant", "id"], name="threads_of_tenant"),
+            models.Index(
+                fields=["tenant", "end_user", "id"], name="threads_of_end_user", condition=~models.Q(end_user="")
+            ),
+        ]
 
     def __str__(self) -> str:
         return str(self.id)

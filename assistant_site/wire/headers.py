@@ -4,6 +4,7 @@ import secrets
 import time
 from collections.abc import Callable
 
+from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
@@ -13,6 +14,15 @@ IDEMPOTENCY_KEY = "Idempotency-Key"  # of requests; see assistant_site.idempoten
 def request_id(request: HttpRequest) -> str:
     """This request's id, as in its `x-request-id` header."""
     return str(getattr(request, "wire_id", "") or "req_unknown")
+
+
+def client_address(request: HttpRequest) -> str:
+    """The network address that the request came from; behind a trusted proxy, the one that this proxy saw."""
+    if settings.TRUST_PROXY_HEADERS:
+        forwarded: str = request.META.get("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2].strip()
+        if forwarded:
+            return forwarded
+    return str(request.META.get("REMOTE_ADDR") or "")
 
 
 class WireHeadersMiddleware:

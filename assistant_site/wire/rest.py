@@ -2,7 +2,7 @@
 
 import logging
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import orjson
 from django.conf import settings
@@ -82,15 +82,31 @@ class WireView(APIView):
     """Base of all API views."""
 
     needs_beta = False
+    # Who may ask: `tenant`, with an API token; `operator`, with the admin token; `both`.
+    audience: Literal["tenant", "operator", "both"] = "tenant"
+    # The kind of thing that it is about, as the scopes of tokens name it: `threads` in `threads.read`.
+    resource = ""
 
     @property
     def tenant(self) -> Any:
-        """The tenant whose token came with the request."""
+        """The tenant whose token came with the request; None where the operator asks."""
         token: Any = self.request.auth
         return token.tenant
 
+    def check_audience(self, request: Request) -> None:
+        asked_by: Any = request.auth
+        is_operator = asked_by.tenant is None
+        if is_operator and self.audience == "tenant":
+            raise errors.Unauthorized(
+                "The admin token is of no tenant. Use an API token here; POST /v1/tokens makes one.",
+                code="invalid_api_key",
+            )
+        if not is_operator and self.audience == "operator":
+            raise errors.PermissionDenied("Only the operator of this server, with the admin token, may do this.")
+
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         self.perform_authentication(request)
+        self.check_audience(request)
         if self.needs_beta and settings.REQUIRE_BETA_HEADER:
             betas = [beta.strip() for beta in request.headers.get("OpenAI-Beta", "").split(",")]
             if "assistants=v2" not in betas:
@@ -109,7 +125,7 @@ class WireView(APIView):
     def finalize_response(self, request: Any, response: Any, *args: Any, **kwargs: Any) -> Any:
         response = super().finalize_response(request, response, *args, **kwargs)
         token: Any = getattr(request, "_auth", None)
-        if token is not None:
+        if token is not None and token.tenant_id:
             response.headers["openai-organization"] = token.tenant_id
         return response
 

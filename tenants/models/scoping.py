@@ -1,0 +1,71 @@
+"""The base of every model that belongs to a tenant: reading without naming the tenant is an exception."""
+
+from typing import Any, TypeVar
+
+from django.db import models
+
+from assistant_site.wire.errors import NotFound
+from tenants.models.tenant import Tenant
+
+M = TypeVar("M", bound="TenantModel")
+
+
+class UnscopedQuery(Exception):
+    """A read of a tenant's rows that does not say of which tenant."""
+
+    def __init__(self, model: str) -> None:
+        super().__init__(f"{model}: name the tenant with .of(tenant), or say .across_tenants()")
+
+
+class TenantQuerySet(models.QuerySet[M]):
+    def fetch(self, id: str) -> M:
+        """The row with this id; the documented 404 if there is none for this tenant."""
+        found = self.filter(pk=id)[:1] if "\x00" not in id else ()
+        for row in found:
+            return row
+        raise NotFound.of(self.model.wire_noun, id)
+
+
+class TenantManager(models.Manager[M]):
+    """Refuses to read without a tenant, so that a forgotten filter is an exception and not a leak."""
+
+    def of(self, tenant: Tenant) -> TenantQuerySet[M]:
+        return self.across_tenants().filter(tenant=tenant)
+
+    def across_tenants(self) -> TenantQuerySet[M]:
+        """For tasks and the admin; easy to grep."""
+        return TenantQuerySet(self.model, using=self._db)
+
+    def get_queryset(self) -> TenantQuerySet[M]:
+        if getattr(self, "instance", None) is not None:  # thread.messages, tenant.assistants
+            return self.across_tenants()
+        raise UnscopedQuery(self.model._meta.label)
+
+    def create(self, **values: Any) -> M:
+        return self.across_tenants().create(**values)
+
+    def insert(self, rows: list[M]) -> list[M]:
+        """New rows in one statement."""
+        return self.across_tenants().bulk_create(rows)
+
+
+class TenantModel(models.Model):
+    """A row that belongs to one tenant. `wire_noun` is its name in "No … found with id"."""
+
+    wire_noun = "object"
+    tenant = models.ForeignKey(Tenant, on_delete=models.CASCADE, related_name="%(class)ss", db_index=False)
+
+    objects: TenantManager[Any] = TenantManager()
+    rows = models.Manager()
+
+    class Meta:
+        abstract = True
+        # Django itself (cascades, the admin's look-ups, refresh_from_db) reads through this one.
+        base_manager_name = "rows"
+
+    def change(self, **values: Any) -> None:
+        """Writes these columns; `NotFound` if the row was deleted meanwhile."""
+        if not type(self).objects.across_tenants().filter(pk=self.pk).update(**values):
+            raise NotFound.of(self.wire_noun, self.pk)
+        for name, value in values.items():
+            setattr(self, name, value)
