@@ -15,6 +15,7 @@ from django.db import DatabaseError
 
 from assistant_site.wire import rest
 from assistant_site.wire.errors import Unavailable, WireError
+from files.api import FileListView
 from tenants import auth
 
 logger = logging.getLogger(__name__)
@@ -48,10 +49,10 @@ def too_large(most: int) -> WireError:
     return rest.too_large()
 
 
-def refusal(authorization: str) -> WireError | None:
-    """Why whoever sends this `Authorization` may send no large body; None if they may. One look-up."""
+def refusal(authorization: str, address: str) -> WireError | None:
+    """Why whoever sends this `Authorization` from there may send no large body; None if they may. One look-up."""
     try:
-        auth.token_of(auth.bearer_of({"Authorization": authorization}))
+        FileListView.check_caller(auth.caller_of({"Authorization": authorization}, address), "POST")
     except WireError as error:
         return error
     except DatabaseError:

@@ -22,6 +22,7 @@ from django.conf import settings
 from assistant_site import bodies
 from assistant_site.db.threads import of_this_loop
 from assistant_site.wire.errors import WireError
+from assistant_site.wire.headers import caller_address
 
 _IN_MEMORY = 100_000  # a body that says it is smaller needs no file
 
@@ -67,8 +68,12 @@ class BoundedRequest(http_protocol.WebRequest):  # type: ignore[misc]
         # the view judges the token, as ever.
         connection = self.channel._networkProducer
         connection.pauseProducing()
-        authorization = self.requestHeaders.getRawHeaders(b"authorization") or [b""]
-        asking = asyncio.ensure_future(of_this_loop().run(bodies.refusal, authorization[-1].decode("latin-1")))
+        authorization, forwarded = (
+            (self.requestHeaders.getRawHeaders(name) or [b""])[-1].decode("latin-1")
+            for name in (b"authorization", b"x-forwarded-for")
+        )
+        address = caller_address(forwarded, str(getattr(self.channel.getPeer(), "host", "")))
+        asking = asyncio.ensure_future(of_this_loop().run(bodies.refusal, authorization, address))
         asking.add_done_callback(partial(self.sender_known, connection))
 
     def sender_known(self, connection: Any, asking: "asyncio.Future[WireError | None]") -> None:

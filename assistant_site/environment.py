@@ -32,6 +32,16 @@ class WrongSetting(SystemExit):
         )
 
 
+def check_secret(value: str, *names: str, least: int) -> None:
+    """Ends the process if a secret that came in one of these variables can be guessed; it is not repeated."""
+    if len(value) < least:
+        name, _ = _raw(names) or (names[0], "")
+        raise SystemExit(
+            f"Holdfast cannot start: {name} has fewer than {least} characters and could be guessed. Set it to a long "
+            "random text, such as what `openssl rand -hex 32` prints, or leave it out."
+        )
+
+
 def _raw(names: tuple[str, ...]) -> tuple[str, str] | None:
     """The first of these variables that is set and not empty, with its value; an alias comes after our own name."""
     for source in (os.environ, _from_file):

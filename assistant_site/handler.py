@@ -25,6 +25,7 @@ from django.urls import set_script_prefix
 from assistant_site import bodies
 from assistant_site.wire import rest
 from assistant_site.wire.errors import WireError
+from assistant_site.wire.headers import caller_address
 from assistant_site.wire.late import AskAgain, LateResponse, Patience
 
 logger = logging.getLogger(__name__)
@@ -64,14 +65,20 @@ class Handler(ASGIHandler):
             return
         await self.while_connected(self.send_late(response, scope, send), receive)
 
-    async def call(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> tuple[int, bytes]:
-        """A request that this process makes to itself: status and body of the answer, which must not be a stream."""
+    async def call(
+        self, method: str, path: str, body: bytes, headers: Mapping[str, str], client: tuple[str, int] | None
+    ) -> tuple[int, bytes]:
+        """A request that this process makes to itself, for a `client` at this address.
+
+        Returns status and body of the answer, which must not be a stream.
+        """
         scope = {
             "type": "http",
             "http_version": "1.1",
             "method": method,
             "path": path,
             "query_string": b"",
+            "client": client,
             "headers": [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()],
         }
         response = await self.in_a_thread(self.respond, scope, io.BytesIO(body))
@@ -198,7 +205,11 @@ class Handler(ASGIHandler):
         most = bodies.most_of(scope["method"], scope["path"])
         if most > settings.MAX_BODY_BYTES:
             headers = {name.lower(): value for name, value in scope["headers"]}
-            refused = await self.in_a_thread(bodies.refusal, headers.get(b"authorization", b"").decode("latin-1"))
+            authorization, forwarded = (
+                headers.get(name, b"").decode("latin-1") for name in (b"authorization", b"x-forwarded-for")
+            )
+            address = caller_address(forwarded, (scope.get("client") or ("",))[0] or "")
+            refused = await self.in_a_thread(bodies.refusal, authorization, address)
             if refused:
                 raise refused
         return most

@@ -2,12 +2,14 @@
 it can do without, but somebody will miss: the code interpreter.
 """
 
+from django.conf import settings
 from django.db import DatabaseError, InterfaceError, connection
 from django.http import HttpRequest, JsonResponse
 
 from assistant_site import code, valkey
 from assistant_site.wire import rest
 from runs.workers import ALIVE_KEY
+from tenants.auth import OPEN_DOOR
 from vector_stores.tasks import ALIVE_KEY as INGESTION_ALIVE_KEY
 
 
@@ -58,4 +60,6 @@ def readyz(request: HttpRequest) -> JsonResponse:
     }
     ready = all(state == "ok" for state in parts.values())
     told = {"status": "ok" if ready else "not ready", **parts, "code_interpreter": str(code.state())}
+    if not settings.AUTH_ENABLED:
+        told["authentication"] = OPEN_DOOR
     return rest.logged(JsonResponse(told, status=200 if ready else 503))

@@ -2,7 +2,8 @@
 
 The answer is kept in the same transaction as what the request made. A second request with the key waits at the unique
 index until the first has committed, or has come to nothing; a process that dies in between leaves neither. Only what
-succeeded is kept: a refusal made nothing, and may be asked for again. Keys belong to a tenant and hold for 24 hours.
+succeeded is kept: a refusal made nothing, and may be asked for again. Keys belong to a tenant and hold for 24 hours. A
+stored answer is given to those only who might make the request.
 """
 
 import contextlib
@@ -13,12 +14,14 @@ from collections.abc import Callable, Iterable, Iterator
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
+from django.urls import Resolver404, resolve
 
 from assistant_site.db.afterwards import one_transaction
 from assistant_site.wire import rest
 from assistant_site.wire.errors import InvalidRequest, WireError
-from assistant_site.wire.headers import IDEMPOTENCY_KEY
+from assistant_site.wire.headers import IDEMPOTENCY_KEY, client_address
 from assistant_site.wire.late import AskAgain, LateResponse
+from assistant_site.wire.rest import WireView
 from runs.streaming import RunStream
 from tenants import auth
 from tenants.models import KeptAnswer, Tenant
@@ -36,6 +39,9 @@ class IdempotencyMiddleware:
         key = request.headers.get(IDEMPOTENCY_KEY)
         if key is None or request.method != "POST" or not re.match(r"/(api/)?v1/", request.path):
             return self.get_response(request)
+        view = view_at(request.path_info)
+        if view is None or not view.keeps_answers:
+            return self.get_response(request)
         try:
             if not _KEY.fullmatch(key):
                 raise InvalidRequest(
@@ -43,12 +49,15 @@ class IdempotencyMiddleware:
                     code="invalid_value",
                     param=IDEMPOTENCY_KEY,
                 )
-            tenant = auth.token_of(auth.bearer_of(request.headers)).tenant
+            caller = auth.caller_of(request.headers, client_address(request))
+            view.check_caller(caller, "POST")
             digest = digest_of(request)
         except WireError as error:
             return rest.error_response(error)
+        if caller.tenant is None:
+            return self.get_response(request)
         with one_transaction():
-            return self.answer_once(request, tenant, key, digest)
+            return self.answer_once(request, caller.tenant, key, digest)
 
     def answer_once(self, request: HttpRequest, tenant: Tenant, key: str, digest: str) -> HttpResponseBase:
         kept, is_new = KeptAnswer.reserve(tenant, key, digest)
@@ -66,6 +75,15 @@ class IdempotencyMiddleware:
         kept.headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
         kept.save()
         return response
+
+
+def view_at(path: str) -> type[WireView] | None:
+    """The view that answers at this path, if it is one of the API's."""
+    try:
+        found = getattr(resolve(path).func, "view_class", None)
+    except Resolver404:
+        return None
+    return found if found is not None and issubclass(found, WireView) else None
 
 
 def digest_of(request: HttpRequest) -> str:

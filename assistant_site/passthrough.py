@@ -23,11 +23,12 @@ from rest_framework.request import Request
 
 from assistant_site.llm.chat import Endpoint
 from assistant_site.llm.errors import ProviderError, error_in, judge, shown_to_tenant
-from assistant_site.wire import errors, rest
+from assistant_site.wire import errors, grammar, rest
 from assistant_site.wire.late import LateResponse
 from assistant_site.wire.rest import WireView
 from tenants import providers
 from tenants.encryption import Undecryptable
+from tenants.models import ApiToken
 
 logger = logging.getLogger(__name__)
 
@@ -134,6 +135,8 @@ async def pieces(upstream: httpx2.Response) -> AsyncIterator[bytes]:
 class ProviderView(WireView):
     """Finds the tenant's provider; a credential that cannot be read is the operator's matter."""
 
+    resource = "models"
+
     def endpoint(self) -> Endpoint:
         try:
             return providers.endpoint_for(self.tenant)
@@ -149,8 +152,18 @@ class ForwardView(ProviderView):
     keeps_answers = False
 
     def post(self, request: Request) -> HttpResponseBase:
-        rest.json_body(request._request)  # what is no JSON is answered here, in the documented words
-        return LateResponse(partial(forward, self.endpoint(), self.path, request._request.body))
+        asked = rest.json_body(request._request)  # what is no JSON is answered here, in the documented words
+        return LateResponse(partial(forward, self.endpoint(), self.path, self.allowed(asked, request._request.body)))
+
+    def allowed(self, asked: Any, body: bytes) -> bytes:
+        """The body to send, if the token may use the model that it names."""
+        if not self.token.allowed_models:
+            return body
+        model = asked.get("model") if isinstance(asked, dict) else None
+        if not isinstance(model, str):
+            raise grammar.missing("model")
+        self.token.require_model(model)
+        return orjson.dumps(asked)  # of a name that is given twice, other readers may take the first
 
 
 @extend_schema(request=OpenApiTypes.OBJECT, responses=OpenApiTypes.OBJECT)
@@ -192,12 +205,12 @@ class ModelListView(ProviderView):
 
     @extend_schema(responses=OpenApiTypes.OBJECT)
     def get(self, request: Request) -> HttpResponseBase:
-        return LateResponse(partial(self.listed, self.endpoint()))
+        return LateResponse(partial(self.listed, self.endpoint(), self.token))
 
     @staticmethod
-    async def listed(endpoint: Endpoint) -> HttpResponseBase:
+    async def listed(endpoint: Endpoint, token: ApiToken) -> HttpResponseBase:
         try:
-            body = {"object": "list", "data": await models_of(endpoint)}
+            body = {"object": "list", "data": [m for m in await models_of(endpoint) if token.may_use(m["id"])]}
         except UpstreamFailed as failed:
             return rest.error_response(failed.error)
         return HttpResponse(orjson.dumps(body), content_type="application/json")
@@ -210,13 +223,13 @@ class ModelDetailView(ProviderView):
 
     @extend_schema(responses=OpenApiTypes.OBJECT)
     def get(self, request: Request, model: str) -> HttpResponseBase:
-        return LateResponse(partial(self.found, self.endpoint(), unquote(model)))
+        return LateResponse(partial(self.found, self.endpoint(), self.token, unquote(model)))
 
     @staticmethod
-    async def found(endpoint: Endpoint, wanted: str) -> HttpResponseBase:
+    async def found(endpoint: Endpoint, token: ApiToken, wanted: str) -> HttpResponseBase:
         try:
             for model in await models_of(endpoint):
-                if model["id"] == wanted:
+                if model["id"] == wanted and token.may_use(wanted):
                     return HttpResponse(orjson.dumps(model), content_type="application/json")
         except UpstreamFailed as failed:
             return rest.error_response(failed.error)

@@ -34,8 +34,12 @@ if TRUST_PROXY_HEADERS:
     USE_X_FORWARDED_HOST = True
 CSRF_TRUSTED_ORIGINS = env.items("CSRF_TRUSTED_ORIGINS", default=[])
 
+# False: requests need no token, and all speak for one tenant.
+AUTH_ENABLED = env.flag("AUTH_ENABLED", "APP_AUTH_ENABLE", default=True)
 # Whoever holds it operates the installation over REST. Empty: nobody does.
 ADMIN_TOKEN = env.text("ADMIN_TOKEN", "APP_AUTH_ADMIN_TOKEN")
+if ADMIN_TOKEN and not DEBUG:
+    env.check_secret(ADMIN_TOKEN, "ADMIN_TOKEN", "APP_AUTH_ADMIN_TOKEN", least=16)
 
 # --- PostgreSQL and Valkey -------------------------------------------------------------------------------------------
 

@@ -50,6 +50,7 @@ api: list[URLPattern | URLResolver] = [
     path("models/<path:model>", passthrough.ModelDetailView.as_view()),
     path("chat/completions", passthrough.ChatCompletionsView.as_view()),
     path("embeddings", passthrough.EmbeddingsView.as_view()),
+    path("", include("tenants.urls")),
     path("", include("files.urls")),
     path("", include("vector_stores.urls")),
     path("", include("assistants.urls")),

@@ -17,6 +17,7 @@ from assistants.serializers import (
 
 
 class AssistantListView(WireView):
+    resource = "assistants"
     needs_beta = True
     operation_ids = {"GET": "listAssistants", "POST": "createAssistant"}
 
@@ -28,11 +29,13 @@ class AssistantListView(WireView):
     @extend_schema(request=CreateAssistantRequestSerializer, responses=AssistantObjectSerializer)
     def post(self, request: Request) -> Response:
         fields = self.parse(CreateAssistantRequestSerializer)
+        self.token.require_model(fields["model"])
         assistant = actions.create_assistant(tenant=self.tenant, fields=fields)
         return Response(AssistantObjectSerializer.of(assistant))
 
 
 class AssistantDetailView(WireView):
+    resource = "assistants"
     needs_beta = True
     operation_ids = {"GET": "getAssistant", "POST": "modifyAssistant", "DELETE": "deleteAssistant"}
 
@@ -44,6 +47,8 @@ class AssistantDetailView(WireView):
     def post(self, request: Request, assistant_id: str) -> Response:
         Assistant.objects.of(self.tenant).only("pk").fetch(assistant_id)
         changes = self.parse(ModifyAssistantRequestSerializer, partial=True)
+        if "model" in changes:
+            self.token.require_model(changes["model"])
         assistant = actions.modify_assistant(tenant=self.tenant, assistant_id=assistant_id, changes=changes)
         return Response(AssistantObjectSerializer.of(assistant))
 

@@ -45,6 +45,7 @@ def file_page(request: Request) -> PageQuery:
 
 
 class FileListView(WireView):
+    resource = "files"
     operation_ids = {"GET": "listFiles", "POST": "createFile"}
 
     @extend_schema(
@@ -72,6 +73,7 @@ class FileListView(WireView):
 
 
 class FileDetailView(WireView):
+    resource = "files"
     operation_ids = {"GET": "retrieveFile", "DELETE": "deleteFile"}
 
     @extend_schema(responses=OpenAIFileSerializer)
@@ -85,6 +87,7 @@ class FileDetailView(WireView):
 
 
 class FileContentView(WireView):
+    resource = "files"
     operation_ids = {"GET": "downloadFile"}
 
     @extend_schema(responses={(200, "application/octet-stream"): OpenApiTypes.BINARY})
@@ -102,6 +105,7 @@ class FileContentView(WireView):
 
 
 class UploadListView(WireView):
+    resource = "files"
     operation_ids = {"POST": "createUpload"}
 
     @extend_schema(request=CreateUploadRequestSerializer, responses=UploadSerializer)
@@ -115,6 +119,7 @@ class UploadListView(WireView):
 
 
 class UploadPartListView(WireView):
+    resource = "files"
     operation_ids = {"POST": "addUploadPart"}
 
     @extend_schema(request={"multipart/form-data": AddUploadPartRequestSerializer}, responses=UploadPartSerializer)
@@ -127,6 +132,7 @@ class UploadPartListView(WireView):
 
 
 class CompleteUploadView(WireView):
+    resource = "files"
     operation_ids = {"POST": "completeUpload"}
 
     @extend_schema(request=CompleteUploadRequestSerializer, responses=UploadSerializer)
@@ -137,6 +143,7 @@ class CompleteUploadView(WireView):
 
 
 class CancelUploadView(WireView):
+    resource = "files"
     operation_ids = {"POST": "cancelUpload"}
 
     @extend_schema(request=None, responses=UploadSerializer)

@@ -10,7 +10,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Subquery
 from django.utils import timezone
 
 from assistant_site import valkey
@@ -28,7 +28,8 @@ from runs.record import grown
 from runs.serializers import RunObjectSerializer, step_object
 from runs.tasks import enqueue_run
 from runs.turn import DECIDED
-from tenants.models import Tenant
+from tenants import end_users
+from tenants.models import ApiToken, Tenant
 from threads import actions as thread_actions
 from threads.models import Message, MessageStatus, Thread
 from threads.serializers import MessageObjectSerializer, ThreadObjectSerializer, text_part
@@ -77,8 +78,8 @@ def runs_of_thread(thread_id: str, lock: bool) -> list[str]:
 # --- Starting --------------------------------------------------------------------------------------------------------
 
 
-def new_run(assistant: Assistant, thread_id: str, body: dict[str, Any]) -> Run:
-    """An unsaved run: what the request says, else the assistant."""
+def new_run(assistant: Assistant, thread_id: str, body: dict[str, Any], token: ApiToken, user: str) -> Run:
+    """An unsaved run: what the request says, else the assistant. The token must be allowed to use its model."""
 
     def chosen(name: str) -> Any:
         given = body.get(name)
@@ -90,11 +91,14 @@ def new_run(assistant: Assistant, thread_id: str, body: dict[str, Any]) -> Run:
     tools = chosen("tools")
     extra = body.get("extra_body") or {}
     check_tool_choice(body["tool_choice"], tools)
+    token.require_model(chosen("model"))
     now = timezone.now()
     return Run(
         tenant_id=assistant.tenant_id,
         thread_id=thread_id,
         assistant_id=assistant.pk,
+        token_id=token.pk,
+        end_user=user,
         created_at=now,
         queued_at=now,
         expires_at=now + timedelta(seconds=settings.RUN_SECONDS),
@@ -154,10 +158,16 @@ def set_resources(run: Run, tenant: Tenant, assistant: Assistant) -> None:
         run.thread_stores = stores_for_run(tenant, store_ids_of(thread.tool_resources))
 
 
-def start_run(*, tenant: Tenant, thread_id: str, body: dict[str, Any]) -> Run:
-    """Queues a run on a thread that has none. Of two at the same time exactly one wins."""
-    assistant = Assistant.objects.of(tenant).fetch(body["assistant_id"])
-    run = new_run(assistant, thread_id, body)
+def start_run(*, tenant: Tenant, token: ApiToken, thread_id: str, body: dict[str, Any], user: str) -> Run:
+    """Queues a run on a thread that has none. Of two at the same time exactly one wins.
+
+    It is for the end user who is named, else for that of its thread.
+    """
+    of_thread = Thread.objects.of(tenant).filter(pk=thread_id).values("end_user")[:1]
+    assistant: Any = Assistant.objects.of(tenant).annotate(end_user=Subquery(of_thread)).fetch(body["assistant_id"])
+    user = user or assistant.end_user or ""
+    end_users.admit(tenant.pk, user)
+    run = new_run(assistant, thread_id, body, token, user)
     judge_own_tools(tenant, body)
     added = body["additional_messages"]
     with transaction.atomic():
@@ -181,17 +191,19 @@ def refuse_run(thread: Thread, added: int) -> None:
         message = f"Thread {thread.pk} already has an active run {thread.active_run_id}."
         raise thread_actions.ThreadBusy(message, thread)
     thread_actions.refuse_if_full(thread, added)
+    end_users.admit(thread.tenant_id, thread.end_user, anew=True)
 
 
-def start_thread_and_run(*, tenant: Tenant, body: dict[str, Any]) -> Run:
-    """A new thread with a run on it; nothing is made unless everything is right."""
+def start_thread_and_run(*, tenant: Tenant, token: ApiToken, body: dict[str, Any], user: str) -> Run:
+    """A new thread with a run on it, for one end user; nothing is made unless everything is right."""
     assistant = Assistant.objects.of(tenant).fetch(body["assistant_id"])
     judge_own_tools(tenant, body)
-    draft = body["thread"] or {"messages": [], "tool_resources": {}, "metadata": {}}
+    draft = body["thread"] or {"messages": [], "tool_resources": {}, "metadata": {}, "user": None}
     draft["tool_resources"] = draft["tool_resources"] | body["tool_resources"]
+    draft["user"] = draft["user"] or user
     with transaction.atomic():
         thread = thread_actions.create_thread(tenant=tenant, **draft)
-        run = new_run(assistant, thread.pk, body)
+        run = new_run(assistant, thread.pk, body, token, user or thread.end_user)
         if not run.instructions and not draft["messages"]:
             raise nothing_to_go_on()
         Thread.objects.of(tenant).filter(pk=thread.pk).update(active_run_id=run.pk)

@@ -11,11 +11,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from assistant_site.wire import grammar
-from assistant_site.wire.lists import PageQuery, number_of, page, several, whole_number
+from assistant_site.wire.lists import PageQuery, number_of, one_of, page, several, single, whole_number
 from assistant_site.wire.pages import list_of, page_parameters
 from assistant_site.wire.rest import WireView
 from runs import actions
 from runs.following import Goal
+from runs.machine import Status
 from runs.models import Run, RunStep
 from runs.serializers import (
     INCLUDABLE,
@@ -28,6 +29,7 @@ from runs.serializers import (
     step_object,
 )
 from runs.streaming import RunStream
+from tenants import end_users
 from threads import waiting
 from threads.actions import ThreadBusy
 from threads.models import Thread
@@ -37,6 +39,7 @@ _INCLUDE = OpenApiParameter("include[]", str, many=True, enum=list(INCLUDABLE))
 
 MAX_POSITION = 2**53
 
+_LIST_OF_RUNS = list_of(RunObjectSerializer)
 # A run as JSON, or its events when `stream` is true.
 _RUN_OR_EVENTS = {
     (200, "application/json"): RunObjectSerializer,
@@ -61,44 +64,81 @@ def answer(run: Run, shown: dict[str, Any] | None = None) -> Response:
     return response
 
 
+class TenantRunListView(WireView):
+    needs_beta = True
+    resource = "runs"
+    operation_ids = {"GET": "listAllRuns"}
+
+    @extend_schema(
+        description="An extension: the runs of all threads.",
+        parameters=page_parameters(
+            OpenApiParameter("user", str, description="Only runs for this end user."),
+            OpenApiParameter("status", str, enum=Status.values, description="Only runs with this status."),
+        ),
+        responses=_LIST_OF_RUNS,
+    )
+    def get(self, request: Request) -> Response:
+        query = PageQuery.of(request.query_params)
+        runs = Run.objects.of(self.tenant)
+        if user := single(request.query_params, "user"):
+            runs = runs.filter(end_user=user)
+        if status := one_of(request.query_params, "status", *Status.values):
+            runs = runs.filter(status=status)
+        return Response(page(runs, query, RunObjectSerializer.of))
+
+
 class RunListView(WireView):
+    resource = "runs"
     needs_beta = True
     operation_ids = {"GET": "listRuns", "POST": "createRun"}
 
-    @extend_schema(parameters=page_parameters(), responses=list_of(RunObjectSerializer))
+    @extend_schema(parameters=page_parameters(), responses=_LIST_OF_RUNS)
     def get(self, request: Request, thread_id: str) -> Response:
         query = PageQuery.of(request.query_params)
         Thread.objects.of(self.tenant).only("pk").fetch(thread_id)
         return Response(page(Run.objects.of(self.tenant).filter(thread_id=thread_id), query, RunObjectSerializer.of))
 
     @extend_schema(
-        parameters=[_INCLUDE, waiting.PARAMETER], request=CreateRunRequestSerializer, responses=_RUN_OR_EVENTS
+        parameters=[_INCLUDE, waiting.PARAMETER, end_users.PARAMETER],
+        request=CreateRunRequestSerializer,
+        responses=_RUN_OR_EVENTS,
     )
     def post(self, request: Request, thread_id: str) -> HttpResponseBase:
         body = self.parse(CreateRunRequestSerializer)
+        if body["additional_messages"]:
+            self.token.require("threads.write")
         body["include"] = include_of(request)
+        user = end_users.named(request, body["user"])
         if wait := waiting.behind_others(request, self.tenant, thread_id):
             return wait
         try:
-            run = actions.start_run(tenant=self.tenant, thread_id=thread_id, body=body)
+            run = actions.start_run(tenant=self.tenant, token=self.token, thread_id=thread_id, body=body, user=user)
         except ThreadBusy as busy:
             return waiting.when_busy(request, self.tenant, busy)
         return RunStream(run.pk) if body["stream"] else answer(run)
 
 
 class ThreadAndRunView(WireView):
+    resource = "runs"
+    needs = {"POST": ("threads.write",)}
     needs_beta = True
     operation_ids = {"POST": "createThreadAndRun"}
 
-    @extend_schema(parameters=[_INCLUDE], request=CreateThreadAndRunRequestSerializer, responses=_RUN_OR_EVENTS)
+    @extend_schema(
+        parameters=[_INCLUDE, end_users.PARAMETER],
+        request=CreateThreadAndRunRequestSerializer,
+        responses=_RUN_OR_EVENTS,
+    )
     def post(self, request: Request) -> HttpResponseBase:
         body = self.parse(CreateThreadAndRunRequestSerializer)
         body["include"] = include_of(request)
-        run = actions.start_thread_and_run(tenant=self.tenant, body=body)
+        user = end_users.named(request, body["user"])
+        run = actions.start_thread_and_run(tenant=self.tenant, token=self.token, body=body, user=user)
         return RunStream(run.pk) if body["stream"] else answer(run)
 
 
 class RunDetailView(WireView):
+    resource = "runs"
     needs_beta = True
     operation_ids = {"GET": "getRun", "POST": "modifyRun"}
 
@@ -116,6 +156,7 @@ class RunDetailView(WireView):
 
 
 class CancelRunView(WireView):
+    resource = "runs"
     needs_beta = True
     operation_ids = {"POST": "cancelRun"}
 
@@ -127,6 +168,7 @@ class CancelRunView(WireView):
 
 
 class SubmitToolOutputsView(WireView):
+    resource = "runs"
     needs_beta = True
     operation_ids = {"POST": "submitToolOuputsToRun"}
 
@@ -144,6 +186,7 @@ class SubmitToolOutputsView(WireView):
 
 
 class RunStepListView(WireView):
+    resource = "runs"
     needs_beta = True
     operation_ids = {"GET": "listRunSteps"}
 
@@ -157,6 +200,7 @@ class RunStepListView(WireView):
 
 
 class RunStepDetailView(WireView):
+    resource = "runs"
     needs_beta = True
     operation_ids = {"GET": "getRunStep"}
 
@@ -168,6 +212,7 @@ class RunStepDetailView(WireView):
 
 
 class RunEventsView(WireView):
+    resource = "runs"
     needs_beta = True
     operation_ids = {"GET": "streamRunEvents"}
 

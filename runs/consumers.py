@@ -13,15 +13,19 @@ from typing import Any
 
 import orjson
 from channels.generic.websocket import AsyncWebsocketConsumer
+from django.conf import settings
+from django.db import DatabaseError
 
 from assistant_site.db import threads as database
-from assistant_site.wire.errors import Unauthorized
-from assistant_site.wire.headers import IDEMPOTENCY_KEY
+from assistant_site.wire.errors import Unauthorized, WireError
+from assistant_site.wire.headers import IDEMPOTENCY_KEY, caller_address
 from assistant_site.wire.rendering import dumps
 from runs.events import Told
 from runs.following import TO_ITS_REST, Goal, follow
 from runs.models import Run
-from tenants.auth import bearer_of
+from tenants import auth, tokens
+from tenants.auth import Operator, bearer_of
+from tenants.models import ApiToken
 from threads import waiting
 
 logger = logging.getLogger(__name__)
@@ -30,7 +34,8 @@ SUBPROTOCOL = "holdfast"
 TOKEN_PREFIX = "holdfast-token."  # noqa: S105 it comes before a token
 AUTHENTICATION_SECONDS = 10.0
 IDLE_SECONDS = 600.0  # without a message or an event
-RECHECK_SECONDS = 30.0  # so long a revoked token still hears events
+RECHECK_SECONDS = 30.0  # so long the socket of a deleted thread stays
+TOKEN_CHECK_SECONDS = 0.4  # with the half second of `auth.KEPT_SECONDS`, a revoked token is cut off within a second
 
 AT_WORK = 32  # messages at a time
 
@@ -49,8 +54,8 @@ _CODES = {401: NOT_AUTHENTICATED, 403: SUSPENDED, 404: NOT_FOUND}
 _HEADERS = {"idempotency_key": IDEMPOTENCY_KEY, "when_busy": waiting.HEADER}
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
-# method, path, body, headers → status, body
-Call = Callable[[str, str, bytes, dict[str, str]], Awaitable[tuple[int, bytes]]]
+# method, path, body, headers, the client's address → status, body
+Call = Callable[[str, str, bytes, dict[str, str], tuple[str, int] | None], Awaitable[tuple[int, bytes]]]
 
 
 class NotUnderstood(Exception):
@@ -77,14 +82,20 @@ class RunSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
         self.following: asyncio.Task[None] | None = None
         self.at_work: set[asyncio.Task[None]] = {asyncio.create_task(self.watch())}
         headers = dict(self.scope["headers"])
-        self.host = headers.get(b"host", b"").decode("latin-1")
+        self.passed_on = {
+            name: headers[name.encode()].decode("latin-1")
+            for name in ("host", "x-forwarded-for")
+            if name.encode() in headers
+        }
+        client: tuple[str, int] | None = self.scope.get("client")
+        self.client = (str(client[0]), client[1]) if client else None
         offered: list[str] = self.scope["subprotocols"]
         await self.accept(SUBPROTOCOL if SUBPROTOCOL in offered else None)
         tokens = [name.removeprefix(TOKEN_PREFIX) for name in offered if name.startswith(TOKEN_PREFIX)]
         with contextlib.suppress(Unauthorized):  # the token may come in another way
             tokens.append(bearer_of({"Authorization": headers.get(b"authorization", b"").decode("latin-1")}))
-        if tokens:
-            await self.authenticate(tokens[0])
+        if tokens or not settings.AUTH_ENABLED:
+            await self.authenticate(tokens[0] if tokens else "none")
 
     async def disconnect(self, code: int) -> None:
         for task in (*self.at_work, self.following):
@@ -98,18 +109,41 @@ class RunSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
         await self.close(code)
 
     async def watch(self) -> None:
-        """Closes a socket that does not say who it is, or that nobody uses."""
-        await asyncio.sleep(AUTHENTICATION_SECONDS)
-        if not self.token:
-            await self.refuse(TOO_LATE, "No token came in time.")
-            return
-        while (left := self.last_sign + IDLE_SECONDS - asyncio.get_running_loop().time()) > 0:
-            await asyncio.sleep(min(left, RECHECK_SECONDS))
-            status, body = await self.request("GET", "")
-            if status in (401, 403, 404):
-                await self.refuse(_CODES[status], reason_of(body))
+        """Closes a socket that does not say who it is, that may not hear any more, or that nobody uses."""
+        now = asyncio.get_running_loop().time
+        looked_at = began_at = now()
+        while (left := self.last_sign + IDLE_SECONDS - now()) > 0:
+            await asyncio.sleep(min(left, TOKEN_CHECK_SECONDS))
+            if not self.token:
+                if now() - began_at > AUTHENTICATION_SECONDS:
+                    await self.refuse(TOO_LATE, "No token came in time.")
+                    return
+            elif refused := await self.refusal():
+                await self.refuse(_CODES.get(refused.status, BROKEN), refused.message)
                 return
+            elif now() - looked_at > RECHECK_SECONDS:
+                looked_at = now()
+                status, body = await self.request("GET", "")
+                if status == 404:
+                    await self.refuse(NOT_FOUND, reason_of(body))
+                    return
         await self.refuse(GONE_QUIET, "The socket was not used any more.")
+
+    async def refusal(self) -> WireError | None:
+        """Why the token may not hear any more; None if it may. Needs a query only where nobody else uses the token."""
+        address = caller_address(self.passed_on.get("x-forwarded-for", ""), self.client[0] if self.client else "")
+        try:
+            if kept := auth.kept_token(tokens.digest(self.token)):
+                caller: ApiToken | Operator = auth.opened(auth.judged(kept, self.token, address))
+            else:
+                headers = {"Authorization": f"Bearer {self.token}"}
+                caller = await database.of_this_loop().run(auth.caller_of, headers, address)
+            caller.require("runs.read" if self.run_id else "threads.read")
+        except WireError as refused:
+            return refused
+        except DatabaseError:  # it says nothing of the token; the events do not come from there
+            return None
+        return None
 
     async def authenticate(self, token: str) -> None:
         """Takes the token if it may see the thread, and the run; closes the socket if not."""
@@ -212,14 +246,14 @@ class RunSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
         token: str = "",
     ) -> tuple[int, bytes]:
         """An ordinary request to the API under the socket's thread: status and body of its answer."""
-        sent = {"host": self.host, "authorization": f"Bearer {token or self.token}", **(headers or {})}
+        sent = {**self.passed_on, "authorization": f"Bearer {token or self.token}", **(headers or {})}
         content = dumps(body) if body is not None else b""
-        return await type(self).call(method, f"/v1/threads/{self.thread_id}{path}", content, sent)
+        return await type(self).call(method, f"/v1/threads/{self.thread_id}{path}", content, sent, self.client)
 
     async def answer(self, message: dict[str, Any], status: int, body: bytes) -> None:
         head = dumps({"type": "answer", "id": message.get("id"), "status": status})
         await self.send(text_data=(head[:-1] + b',"body":' + body + b"}").decode())
-        if status in (401, 403):  # revoked or suspended meanwhile
+        if status == 401 or (status == 403 and told(body, "code") == auth.SUSPENDED):  # meanwhile
             await self.refuse(_CODES[status], reason_of(body))
 
     async def tell(self, message: dict[str, Any]) -> None:
@@ -282,9 +316,14 @@ def word(message: dict[str, Any], name: str) -> str:
 
 def reason_of(body: bytes) -> str:
     """The message of an error answer."""
+    return told(body, "message") or "The request was refused."
+
+
+def told(body: bytes, what: str) -> str:
+    """A field of an error answer; empty if there is none."""
     with contextlib.suppress(ValueError, KeyError, TypeError):
-        return str(orjson.loads(body)["error"]["message"])
-    return "The request was refused."
+        return str(orjson.loads(body)["error"][what] or "")
+    return ""
 
 
 def body_of(message: dict[str, Any]) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from assistant_site.wire.fields import (
 )
 from assistant_site.wire.tool_types import Tools, choice_shape, tools_field
 from assistant_site.wire.tools import REASONING_EFFORTS, NewToolResourcesSerializer, ResponseFormat
+from tenants.end_users import EndUserName
 from threads.serializers import CreateMessageRequestSerializer, CreateThreadRequestSerializer
 from tools.file_search import without_content
 from tools.openapi import BadAuthentication, check_authentication
@@ -107,6 +108,7 @@ class RunSettingsSerializer(RequestSerializer):
     parallel_tool_calls = Boolean(default=True)
     response_format = ResponseFormat()
     extra_body = RunExtraBodySerializer()
+    user = EndUserName()
 
 
 class CreateRunRequestSerializer(RunSettingsSerializer):
@@ -170,6 +172,12 @@ class RunObjectSerializer(ObjectSerializer):
     response_format = PlainObject()
     tool_choice = PlainObject()
     parallel_tool_calls = serializers.BooleanField()
+
+    @classmethod
+    def of(cls, row: Any) -> dict[str, Any]:
+        """With `user`, which OpenAI's runs do not have, only if one was named."""
+        wire = super().of(row)
+        return wire | {"user": row.end_user} if row.end_user else wire
 
 
 class RunStepObjectSerializer(ObjectSerializer):

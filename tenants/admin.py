@@ -7,7 +7,7 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
-from tenants import tokens
+from tenants import actions, tokens
 from tenants.forms import new_secret
 from tenants.models import ApiToken, Provider, Tenant
 
@@ -61,7 +61,7 @@ class ApiTokenAdmin(admin.ModelAdmin[ApiToken]):
     @admin.action(description="Revoke selected tokens")
     def revoke(self, request: HttpRequest, chosen: QuerySet[ApiToken]) -> None:
         for token in chosen:
-            token.revoke()
+            actions.revoke_token(token)
         messages.success(request, f"{len(chosen)} token(s) revoked.")
 
 

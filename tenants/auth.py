@@ -13,12 +13,14 @@ from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
 from assistant_site.wire.errors import PermissionDenied, Unauthorized
+from assistant_site.wire.headers import client_address
 from audit import log
 from audit.models import ActorKind
 from tenants import tokens
 from tenants.models import ApiToken, Tenant
 
 LAST_USED_PRECISION = timedelta(minutes=1)
+SUSPENDED = "account_suspended"  # the code of the error
 
 
 @dataclass(frozen=True)
@@ -28,8 +30,17 @@ class Operator:
     tenant: None = None
     tenant_id: str = ""
 
+    def require(self, *wanted: str) -> None:
+        """It has every scope."""
+
 
 OPERATOR = Operator()
+
+# Said wherever an operator may look while AUTH_ENABLED is false.
+OPEN_DOOR = (
+    "AUTH_ENABLED is false: everybody who reaches this server uses it without a token, as the tenant 'default'. Set it "
+    "to true before others can reach it."
+)
 
 
 def _not_given() -> Unauthorized:
@@ -59,18 +70,26 @@ def forget_tokens() -> None:
     _kept.clear()
 
 
-def _row(digest: str) -> ApiToken | None:
-    now = time.monotonic()
+def kept_token(digest: str) -> ApiToken | None:
+    """The row, if this process has just read it; needs no query."""
     read_at, token = _kept.get(digest, (0.0, None))
-    if token is None or now - read_at > KEPT_SECONDS:
-        token = ApiToken.objects.select_related("tenant").filter(digest=digest).first()
-        if token is None:
-            _kept.pop(digest, None)
-            return None
-        if len(_kept) >= _MOST_KEPT:
-            _kept.clear()
-        _kept[digest] = (now, token)
+    return token if time.monotonic() - read_at <= KEPT_SECONDS else None
+
+
+def _keep(digest: str, token: ApiToken, read_at: float) -> ApiToken:
+    if len(_kept) >= _MOST_KEPT:
+        _kept.clear()
+    _kept[digest] = (read_at, token)
     return token
+
+
+def _row(digest: str) -> ApiToken | None:
+    if kept := kept_token(digest):
+        return kept
+    now = time.monotonic()
+    with_it = Q(digest=digest) | Q(previous_digest=digest)
+    token = ApiToken.objects.select_related("tenant").filter(with_it).first()
+    return None if token is None else _keep(digest, token, now)
 
 
 def bearer_of(headers: Mapping[str, str]) -> str:
@@ -82,16 +101,53 @@ def bearer_of(headers: Mapping[str, str]) -> str:
     return value
 
 
-def token_of(value: str) -> ApiToken:
-    """The usable token with this value, its tenant fetched with it; `Unauthorized` if there is none."""
-    if not tokens.is_well_formed(value):
-        raise _incorrect(value)
+def caller_of(headers: Mapping[str, str], address: str) -> ApiToken | Operator:
+    """Who makes a request with these headers (only `Authorization` is read) from this network address.
+
+    A WireError for who may make none. At most one query, and none for a token that this process has just seen.
+    """
+    try:
+        value = bearer_of(headers)
+        if is_admin_token(value):
+            return OPERATOR
+        if not tokens.is_well_formed(value):
+            raise _incorrect(value)
+    except Unauthorized:
+        if settings.AUTH_ENABLED:
+            raise
+        return opened(everybody())
     token = _row(tokens.digest(value))
-    if token is None or not token.is_usable:
+    if token is None:
         raise _incorrect(value)
-    if not token.tenant.is_open:
-        raise PermissionDenied("This account is suspended. Please contact the operator of this server.")
+    return opened(judged(token, value, address))
+
+
+def judged(token: ApiToken, value: str, address: str) -> ApiToken:
+    """The token, if its value is taken from callers at this address; else `Unauthorized`."""
+    if not token.is_usable or not token.is_for(tokens.digest(value)):
+        raise _incorrect(value)
+    if not token.is_taken_from(address):
+        raise Unauthorized(
+            "IP not authorized. Your request IP does not match the configured IP allowlist for your API key.",
+            code="ip_not_authorized",
+        )
     return token
+
+
+def opened(token: ApiToken) -> ApiToken:
+    """The token, unless its tenant is suspended."""
+    if not token.tenant.is_open:
+        raise PermissionDenied("This account is suspended. Please contact the operator of this server.", code=SUSPENDED)
+    return token
+
+
+def everybody() -> ApiToken:
+    """Who asks without a token where none is needed: the first tenant, as a token that is not stored."""
+    if kept := kept_token(""):
+        return kept
+    now = time.monotonic()
+    tenant, _ = Tenant.objects.get_or_create(name="default")
+    return _keep("", ApiToken(id="", tenant=tenant, name="everybody"), now)
 
 
 def note_use(token: ApiToken) -> None:
@@ -109,14 +165,14 @@ def is_admin_token(value: str) -> bool:
 
 class BearerAuthentication(BaseAuthentication):
     def authenticate(self, request: Request) -> tuple[Tenant | Operator, ApiToken | Operator]:
-        value = bearer_of(request.headers)
-        if is_admin_token(value):
+        caller = caller_of(request.headers, client_address(request._request))
+        if isinstance(caller, Operator):
             log.known_as(ActorKind.ADMIN_TOKEN, "", "admin token")
-            return OPERATOR, OPERATOR
-        token = token_of(value)
-        note_use(token)
-        log.known_as(ActorKind.TOKEN, token.pk, token.name)
-        return token.tenant, token
+            return caller, caller
+        if caller.pk:
+            note_use(caller)
+        log.known_as(ActorKind.TOKEN, caller.pk, caller.name)
+        return caller.tenant, caller
 
     def authenticate_header(self, request: Request) -> str:
         return "Bearer"

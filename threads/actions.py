@@ -4,21 +4,34 @@ from collections.abc import Callable
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import Exists, F, OuterRef, Q
 from django.utils import timezone
 
 from assistant_site.wire.errors import InvalidRequest, Unavailable
-from tenants.models import Tenant, TenantQuerySet
+from tenants import end_users
+from tenants.models import EndUser, Tenant, TenantQuerySet
 from threads import attachments, images
 from threads.models import MAX_MESSAGES, Message, Thread
 from vector_stores import resources
 
+# PostgreSQL looks for the end user only where the thread has one.
+_BLOCKED = EndUser.objects.across_tenants().filter(
+    tenant_id=OuterRef("tenant_id"), name=OuterRef("end_user"), blocked_at__isnull=False
+)
+OF_NOBODY_BLOCKED = Q(end_user="") | ~Exists(_BLOCKED)
+
 
 def create_thread(
-    *, tenant: Tenant, messages: list[dict[str, Any]], tool_resources: dict[str, Any], metadata: dict[str, str]
+    *,
+    tenant: Tenant,
+    messages: list[dict[str, Any]],
+    tool_resources: dict[str, Any],
+    metadata: dict[str, str],
+    user: str = "",
 ) -> Thread:
-    """A thread with these validated messages in their order."""
-    thread = Thread(tenant=tenant, metadata=metadata, message_count=len(messages))
+    """A thread with these validated messages in their order, for this end user if one is named."""
+    end_users.admit(tenant.pk, user)
+    thread = Thread(tenant=tenant, metadata=metadata, message_count=len(messages), end_user=user)
     if len(messages) > MAX_MESSAGES:
         raise _full(thread.id)
     with transaction.atomic():
@@ -65,8 +78,9 @@ def take_in_files(tenant: Tenant, thread_id: str, messages: list[dict[str, Any]]
 
 
 def free_thread(tenant: Tenant, thread_id: str, *, room: int) -> TenantQuerySet[Thread]:
-    """The thread, if no run holds it and so many messages can be added."""
-    return Thread.objects.of(tenant).filter(pk=thread_id, active_run_id=None, message_count__lte=MAX_MESSAGES - room)
+    """The thread, if no run holds it, so many messages can be added and its end user is not blocked."""
+    free = Thread.objects.of(tenant).filter(pk=thread_id, active_run_id=None, message_count__lte=MAX_MESSAGES - room)
+    return free.filter(OF_NOBODY_BLOCKED)
 
 
 def insert_messages(thread_id: str, tenant_id: str, messages: list[dict[str, Any]]) -> list[Message]:
@@ -142,6 +156,7 @@ def refuse_message(thread: Thread) -> None:
     if thread.active_run_id:
         raise ThreadBusy(f"Can't add messages to {thread.id} while a run {thread.active_run_id} is active.", thread)
     refuse_if_full(thread, 1)
+    end_users.admit(thread.tenant_id, thread.end_user, anew=True)
 
 
 def refuse_if_full(thread: Thread, added: int) -> None:

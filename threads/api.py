@@ -9,6 +9,7 @@ from assistant_site import valkey
 from assistant_site.wire.lists import PageQuery, page, single
 from assistant_site.wire.pages import DeletedSerializer, list_of, page_parameters
 from assistant_site.wire.rest import WireView
+from tenants import end_users
 from threads import actions, waiting
 from threads.models import Message, Thread
 from threads.serializers import (
@@ -22,25 +23,34 @@ from threads.serializers import (
 
 
 class ThreadListView(WireView):
+    resource = "threads"
     needs_beta = True
     operation_ids = {"GET": "listThreads", "POST": "createThread"}
 
     @extend_schema(
         description="An extension: the hosted API had no list of threads.",
-        parameters=page_parameters(),
+        parameters=page_parameters(OpenApiParameter("user", str, description="Only threads for this end user.")),
         responses=list_of(ThreadObjectSerializer),
     )
     def get(self, request: Request) -> Response:
         query = PageQuery.of(request.query_params)
-        return Response(page(Thread.objects.of(self.tenant), query, ThreadObjectSerializer.of))
+        threads = Thread.objects.of(self.tenant)
+        if user := single(request.query_params, "user"):
+            threads = threads.filter(end_user=user)
+        return Response(page(threads, query, ThreadObjectSerializer.of))
 
-    @extend_schema(request=CreateThreadRequestSerializer, responses=ThreadObjectSerializer)
+    @extend_schema(
+        parameters=[end_users.PARAMETER], request=CreateThreadRequestSerializer, responses=ThreadObjectSerializer
+    )
     def post(self, request: Request) -> Response:
-        thread = actions.create_thread(tenant=self.tenant, **self.parse(CreateThreadRequestSerializer))
+        draft = self.parse(CreateThreadRequestSerializer)
+        draft["user"] = end_users.named(request, draft["user"])
+        thread = actions.create_thread(tenant=self.tenant, **draft)
         return Response(ThreadObjectSerializer.of(thread))
 
 
 class ThreadDetailView(WireView):
+    resource = "threads"
     needs_beta = True
     operation_ids = {"GET": "getThread", "POST": "modifyThread", "DELETE": "deleteThread"}
 
@@ -64,6 +74,7 @@ class ThreadDetailView(WireView):
 
 
 class MessageListView(WireView):
+    resource = "threads"
     needs_beta = True
     operation_ids = {"GET": "listMessages", "POST": "createMessage"}
 
@@ -95,6 +106,7 @@ class MessageListView(WireView):
 
 
 class MessageDetailView(WireView):
+    resource = "threads"
     needs_beta = True
     operation_ids = {"GET": "getMessage", "POST": "modifyMessage", "DELETE": "deleteMessage"}
 

@@ -22,6 +22,7 @@ from assistant_site.wire.fields import (
     UnixTime,
 )
 from assistant_site.wire.tools import NewToolResourcesSerializer, ToolResourcesSerializer
+from tenants.end_users import EndUserName
 
 MAX_TEXT = 256_000
 IMAGE_EXTENSIONS = (".jpeg", ".jpg", ".png", ".gif", ".webp")
@@ -136,6 +137,7 @@ class CreateThreadRequestSerializer(RequestSerializer):
     messages = ListOf(CreateMessageRequestSerializer(required=True), default=list)
     tool_resources = NewToolResourcesSerializer(default=dict)
     metadata = Metadata()
+    user = EndUserName()
 
 
 class ThreadObjectSerializer(ObjectSerializer):
@@ -144,6 +146,12 @@ class ThreadObjectSerializer(ObjectSerializer):
     created_at = UnixTime()
     metadata = PlainObject()
     tool_resources = PlainObject()
+
+    @classmethod
+    def of(cls, row: Any) -> dict[str, Any]:
+        """With `user`, which OpenAI's threads do not have, only if one was named."""
+        wire = super().of(row)
+        return wire | {"user": row.end_user} if row.end_user else wire
 
 
 class MessageObjectSerializer(ObjectSerializer):

@@ -61,6 +61,7 @@ def days_of(body: dict[str, Any]) -> int | None:
 
 
 class VectorStoreListView(WireView):
+    resource = "vector_stores"
     operation_ids = {"GET": "listVectorStores", "POST": "createVectorStore"}
 
     @extend_schema(parameters=page_parameters(), responses=list_of(VectorStoreObjectSerializer))
@@ -86,6 +87,7 @@ class VectorStoreListView(WireView):
 
 
 class VectorStoreDetailView(WireView):
+    resource = "vector_stores"
     operation_ids = {"GET": "getVectorStore", "POST": "modifyVectorStore", "DELETE": "deleteVectorStore"}
 
     @extend_schema(responses=VectorStoreObjectSerializer)
@@ -110,6 +112,8 @@ class VectorStoreDetailView(WireView):
 
 
 class SearchView(WireView):
+    resource = "vector_stores"
+    deeds = {"POST": "read"}
     operation_ids = {"POST": "searchVectorStore"}
     keeps_answers = False
 
@@ -125,6 +129,7 @@ class SearchView(WireView):
 
 
 class StoreFileListView(WireView):
+    resource = "vector_stores"
     operation_ids = {"GET": "listVectorStoreFiles", "POST": "createVectorStoreFile"}
 
     @extend_schema(parameters=page_parameters(_FILTER), responses=_FILES)
@@ -142,6 +147,7 @@ class StoreFileListView(WireView):
 
 
 class StoreFileDetailView(WireView):
+    resource = "vector_stores"
     operation_ids = {
         "GET": "getVectorStoreFile",
         "POST": "updateVectorStoreFileAttributes",
@@ -166,6 +172,7 @@ class StoreFileDetailView(WireView):
 
 
 class StoreFileContentView(WireView):
+    resource = "vector_stores"
     operation_ids = {"GET": "retrieveVectorStoreFileContent"}
 
     @extend_schema(responses=CONTENT_PAGE)
@@ -211,6 +218,7 @@ def batch_answer(batch: FileBatch) -> Response:
 
 
 class FileBatchListView(WireView):
+    resource = "vector_stores"
     operation_ids = {"POST": "createVectorStoreFileBatch"}
 
     @extend_schema(request=CreateVectorStoreFileBatchRequestSerializer, responses=VectorStoreFileBatchObjectSerializer)
@@ -226,6 +234,7 @@ class FileBatchListView(WireView):
 
 
 class FileBatchDetailView(WireView):
+    resource = "vector_stores"
     operation_ids = {"GET": "getVectorStoreFileBatch"}
 
     @extend_schema(responses=VectorStoreFileBatchObjectSerializer)
@@ -234,6 +243,7 @@ class FileBatchDetailView(WireView):
 
 
 class CancelFileBatchView(WireView):
+    resource = "vector_stores"
     operation_ids = {"POST": "cancelVectorStoreFileBatch"}
 
     @extend_schema(request=None, responses=VectorStoreFileBatchObjectSerializer)
@@ -243,6 +253,7 @@ class CancelFileBatchView(WireView):
 
 
 class FileBatchFilesView(WireView):
+    resource = "vector_stores"
     operation_ids = {"GET": "listFilesInVectorStoreBatch"}
 
     @extend_schema(parameters=page_parameters(_FILTER), responses=_FILES)

@@ -49,6 +49,8 @@ def without_extensions(value: Any) -> Any:
         plain["annotations"] = [each for each in plain["annotations"] if each["type"] != "url_citation"]
     if isinstance(plain.get("tool_choice"), dict) and plain["tool_choice"]["type"] not in TOOLS:
         plain["tool_choice"] = "auto"
+    if plain.get("object") in ("thread", "thread.run"):
+        plain.pop("user", None)
     if plain.pop("submit_tool_approval", None):
         plain["type"] = "submit_tool_outputs"
     return plain

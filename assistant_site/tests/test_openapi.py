@@ -15,7 +15,11 @@ from assistant_site.tests.test_tenancy import routes
 
 ACTIONS = {"listActions", "createActions", "getAction", "modifyAction", "deleteAction", "runAction"}
 MCP = {"callAssistantsOverMcp", "callAssistantOverMcp"}
-EXTENSIONS = {"listThreads", "streamRunEvents"} | ACTIONS | MCP  # ours, not OpenAI's
+TOKENS = {"listTokens", "createToken", "getToken", "modifyToken", "refreshToken", "refreshTokenByGet", "deleteToken"}
+TENANTS = {"listTenants", "createTenant", "getTenant", "modifyTenant", "suspendTenant", "resumeTenant"}
+END_USERS = {"listEndUsers", "getEndUser", "modifyEndUser", "listAllRuns"}
+# Ours, not OpenAI's.
+EXTENSIONS = {"listThreads", "streamRunEvents"} | ACTIONS | MCP | TOKENS | TENANTS | END_USERS
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +72,7 @@ def test_the_example_of_an_action_makes_one(document: dict[str, Any], alice: Loc
     assert action["authentication"] == {"type": "bearer", "secret": "********"}
 
 
-OUR_FIELDS = {"extra_body", "tool_approvals"}  # docs/extensions.md
+OUR_FIELDS = {"extra_body", "tool_approvals", "user"}  # docs/extensions.md
 
 
 def test_request_fields_are_openais(document: dict[str, Any]) -> None:

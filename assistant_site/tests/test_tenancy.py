@@ -1,14 +1,25 @@
-"""The law of tenancy: every route and verb answers a stranger's token exactly as it answers an unknown id."""
+"""The law of tenancy: every route and verb answers a stranger's token exactly as it answers an unknown id, and lets
+nobody in whose token is not valid, or not for this.
+"""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.urls import URLPattern, URLResolver, get_resolver
+from django.apps import apps
+from django.contrib import admin
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from django.utils import timezone
 
-from assistant_site.tests.callers import LocalCaller
+from assistant_site.tests.callers import LocalCaller, new_tenant
+from assistant_site.wire.errors import PermissionDenied
+from assistant_site.wire.rest import ID_WORDS, WireView
 from runs.models import Run, RunStep
-from tenants.models import UnscopedQuery
+from tenants import actions, scopes, tokens
+from tenants.auth import forget_tokens
+from tenants.models import ApiToken, Tenant, UnscopedQuery
 from threads.models import Message
 
 # A valid body for each route that takes one, so that nothing but ownership can refuse it.
@@ -44,12 +55,16 @@ FREE = {
     "vector_stores",
     "actions",
     "mcp",
+    "runs",
+    "tokens",
+    "end_users",
+    "end_users/<path:name>",
 }
 VERBS = ("GET", "POST", "DELETE")
 
 
-def routes() -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Every API route of the URL conf under /v1, with its verbs."""
+def routed_views() -> Iterator[tuple[str, Any]]:
+    """Every API route of the URL conf under /v1, with its view."""
 
     def walk(patterns: Any, prefix: str) -> Iterator[tuple[str, Any]]:
         for entry in patterns:
@@ -60,8 +75,16 @@ def routes() -> Iterator[tuple[str, tuple[str, ...]]]:
 
     for path, view in walk(get_resolver().url_patterns, ""):
         if path.startswith("v1/") and hasattr(view, "view_class"):
-            verbs = tuple(verb for verb in VERBS if hasattr(view.view_class, verb.lower()))
-            yield path.removeprefix("v1/"), verbs
+            yield path.removeprefix("v1/"), view.view_class
+
+
+def verbs_of(view: type[WireView]) -> tuple[str, ...]:
+    return tuple(verb for verb in VERBS if hasattr(view, verb.lower()))
+
+
+def routes() -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Every API route of the URL conf under /v1, with its verbs."""
+    return ((route, verbs_of(view)) for route, view in routed_views())
 
 
 def test_the_walk_finds_the_routes() -> None:
@@ -74,7 +97,7 @@ def things_of(caller: LocalCaller) -> dict[str, str]:
     """One object of each kind, ids by the names that the URL conf gives them."""
     thread = caller.thread("hello")
     assistant = caller.assistant()
-    run = caller.post(f"threads/{thread}/runs", {"assistant_id": assistant})["id"]
+    run = caller.post(f"threads/{thread}/runs", {"assistant_id": assistant, "user": "carol"})["id"]
     row = Run.objects.of(caller.tenant).get(pk=run)
     step = RunStep.objects.create(
         tenant=caller.tenant,
@@ -100,36 +123,170 @@ def things_of(caller: LocalCaller) -> dict[str, str]:
         "batch_id": caller.post(f"vector_stores/{store}/file_batches", {"file_ids": [file]})["id"],
         "upload_id": caller.post("uploads", upload)["id"],
         "action_id": caller.post("actions", {"openapi_schema": PING}).body[0]["id"],
+        "token": ApiToken.objects.get(tenant=caller.tenant).pk,
     }
 
 
-@pytest.mark.parametrize(("route", "verbs"), [row for row in routes() if row[0] not in FREE])
-def test_a_stranger_is_answered_as_if_nothing_were_there(
-    alice: LocalCaller, bob: LocalCaller, route: str, verbs: tuple[str, ...]
-) -> None:
-    things = things_of(alice)
-    own_assistant = bob.assistant()
-    body = {key: own_assistant if value == "{own_assistant}" else value for key, value in BODIES.get(route, {}).items()}
+def views() -> Iterator[tuple[str, str, type[WireView]]]:
+    """Every API route of the URL conf with each of its verbs, and its view."""
+    return ((route, verb, view) for route, view in routed_views() for verb in verbs_of(view))
 
-    for verb in verbs:
-        path, unknown = route, route
-        for name, id in things.items():
-            path = path.replace(f"<str:{name}>", id)
-            unknown = unknown.replace(f"<str:{name}>", id[:-4] + "none")
-        assert "<" not in path, f"add {path} to things_of"
+
+def of_things(route: str, things: dict[str, str]) -> str:
+    path = route
+    for name, id in things.items():
+        path = path.replace(f"<str:{name}>", id)
+    assert "<" not in path, f"add {path} to things_of"
+    return path
+
+
+def test_a_stranger_is_answered_as_if_nothing_were_there(alice: LocalCaller, bob: LocalCaller) -> None:
+    """One set of things for all routes: nothing that a stranger does changes them."""
+    things = things_of(alice)
+    unknown = {name: id[:-4] + "none" for name, id in things.items()}
+    own_assistant = bob.assistant()
+    ApiToken.objects.filter(tenant=bob.tenant).update(scopes=["admin"])
+    forget_tokens()
+    before = rows_of(alice.tenant)
+
+    for route, verb, view in views():
+        if route in FREE or view.audience == "operator":
+            continue
+        given = BODIES.get(route, {}).items()
+        body = {key: own_assistant if value == "{own_assistant}" else value for key, value in given}
         as_stranger, as_nobody = (
             bob.post_form(where, FORMS[route], "a.txt", b"a")
             if route in FORMS
-            else bob.call(verb, where, body if verb == "POST" else None)
-            for where in (path, unknown)
+            else bob.call(verb, f"/v1/{where}", body if verb == "POST" else None)
+            for where in (of_things(route, things), of_things(route, unknown))
         )
 
-        assert as_stranger.status == as_nobody.status == 404, (verb, as_stranger.body)
+        assert as_stranger.status == as_nobody.status == 404, (route, verb, as_stranger.body, as_nobody.body)
         told, blank = as_stranger.error["message"], as_nobody.error["message"]
         for id in things.values():
             told, blank = told.replace(id, "X"), blank.replace(id[:-4] + "none", "X")
         assert told == blank
-    assert Run.objects.of(alice.tenant).get(pk=things["run_id"]).status == "queued"
+    assert rows_of(alice.tenant) == before
+
+
+def rows_of(tenant: Tenant) -> dict[str, list[dict[str, Any]]]:
+    """Everything that the tenant has, as it is stored; but not when its tokens were used."""
+    ApiToken.objects.filter(tenant=tenant).update(last_used_at=None)
+    owned = [model for model in apps.get_models() if any(field.name == "tenant" for field in model._meta.fields)]
+    models: list[Any] = [Tenant, *owned]
+    return {
+        model.__name__: list(
+            model._base_manager.filter(**{"pk" if model is Tenant else "tenant": tenant.pk}).order_by("pk").values()
+        )
+        for model in models
+    }
+
+
+# --- Who may not even come in ----------------------------------------------------------------------------------------
+
+
+def place(route: str) -> str:
+    """An address of this route that leads to nothing."""
+    return "/v1/" + re.sub(r"<\w+:(\w+)>", lambda found: ID_WORDS.get(found[1], "") + "_none", route)
+
+
+def test_every_view_says_of_what_resource_it_is() -> None:
+    for route, _, view in views():
+        assert view.audience == "operator" or view.resource in scopes.RESOURCES, route
+        for verb in verbs_of(view):
+            assert view.audience == "operator" or set(view.scopes_for(verb)) <= set(scopes.SCOPES), route
+
+
+def test_who_may_not_come_in(alice: LocalCaller, client: Client, settings: Any) -> None:
+    settings.ADMIN_TOKEN = "an admin token for tests"
+    closed = new_tenant("Closed")
+
+    def token(**more: Any) -> str:
+        return actions.issue_token(tenant=alice.tenant, name="test", **({"scopes": ["admin"]} | more))[1]
+
+    revoked, rotated = token(), token()
+    actions.revoke_token(ApiToken.objects.get(digest=tokens.digest(revoked)))
+    actions.rotate_token(ApiToken.objects.get(digest=tokens.digest(rotated)))
+    actions.suspend_tenant(closed[0])
+    ApiToken.objects.filter(tenant=closed[0]).update(scopes=["admin"])
+    wrong: dict[str, tuple[int, str | None]] = {
+        "": (401, None),
+        "Basic abc": (401, None),
+        "Bearer sk-something-else": (401, "invalid_api_key"),
+        f"Bearer {tokens.new_value()}": (401, "invalid_api_key"),
+        f"Bearer {revoked}": (401, "invalid_api_key"),
+        f"Bearer {rotated}": (401, "invalid_api_key"),
+        f"Bearer {token(expires_at=timezone.now())}": (401, "invalid_api_key"),
+        f"Bearer {token(allowed_networks=['10.0.0.0/8', '2001:db8::/32'])}": (401, "ip_not_authorized"),
+        f"Bearer {closed[1]}": (403, "account_suspended"),
+    }
+    scopeless = token(scopes=[])
+    any_of_alice = token()
+    before = rows_of(alice.tenant)
+
+    for route, verb, view in views():
+        told = dict(wrong)
+        if view.audience == "operator":
+            told |= {f"Bearer {any_of_alice}": (403, None)}
+        else:
+            told |= {f"Bearer {scopeless}": (403, "missing_scope")}
+        if view.audience == "tenant":
+            told |= {f"Bearer {settings.ADMIN_TOKEN}": (401, "invalid_api_key")}
+        for number, (authorization, (status, code)) in enumerate(told.items()):
+            sent = {"Authorization": authorization, **({"Idempotency-Key": "a-key"} if number % 2 else {})}
+            refused = client.generic(verb, place(route), headers=sent)
+            assert (refused.status_code, refused.json()["error"]["code"]) == (status, code), (route, verb, sent)
+    assert rows_of(alice.tenant) == before
+
+
+def test_a_scope_opens_what_it_names_and_nothing_else() -> None:
+    """That every view asks is shown above."""
+
+    def may(given: list[str]) -> bool:
+        try:
+            view.check_caller(ApiToken(tenant=Tenant(), scopes=given), verb)
+        except PermissionDenied as refused:
+            return re.search(r"Missing scopes: [a-z_.]+(, [a-z_.]+)*\.", refused.message) is None
+        return True
+
+    for route, verb, view in views():
+        if view.audience == "operator":
+            continue
+        needed = view.scopes_for(verb)
+        others = [each for each in scopes.SCOPES if "." in each and not scopes.granted((each,)) & set(needed)]
+        assert may(["admin"]), (route, verb)
+        assert may([*needed]), (route, verb)
+        assert not may(others), (route, verb)
+        assert not may(["no such scope"]), (route, verb)
+        ordinary = all(scopes.RESOURCES[scope.partition(".")[0]][0] == "read" for scope in needed)
+        assert may(["read"]) == (ordinary and all(scope.endswith(".read") for scope in needed)), (route, verb)
+
+
+def test_the_admins_pages_are_for_staff_with_the_right(client: Client, django_user_model: Any) -> None:
+    pages = [reverse(f"admin:{name}") for name in admin_pages()]
+    assert len(pages) > 10
+    for page in pages:
+        assert login_for(client.get(page)), page
+    client.force_login(django_user_model.objects.create_user("visitor", password="a long password"))
+    for page in pages:
+        assert login_for(client.get(page)), page
+    client.force_login(django_user_model.objects.create_user("clerk", password="a long password", is_staff=True))
+    for page in pages:
+        assert client.get(page).status_code == 403, page
+
+
+def admin_pages() -> Iterator[str]:
+    """The names of the list and of the form of every model in the admin."""
+    for model in admin.site._registry:
+        name = f"{model._meta.app_label}_{model._meta.model_name}"
+        yield from (f"{name}_changelist", f"{name}_add")
+
+
+def login_for(answer: Any) -> bool:
+    return bool(answer.status_code == 302 and answer.headers["Location"].startswith("/admin/login/"))
+
+
+# --- Lists, and things that are named in bodies ----------------------------------------------------------------------
 
 
 def test_lists_show_nothing_of_others(alice: LocalCaller, bob: LocalCaller) -> None:
@@ -138,6 +295,13 @@ def test_lists_show_nothing_of_others(alice: LocalCaller, bob: LocalCaller) -> N
     assert bob.get("threads")["data"] == []
     assert bob.get("files")["data"] == []
     assert bob.get("vector_stores")["data"] == []
+    assert bob.get("runs")["data"] == []
+    assert bob.get("threads?user=carol")["data"] == bob.get("runs?user=carol")["data"] == []
+    ApiToken.objects.filter(tenant=bob.tenant).update(scopes=["admin"])
+    forget_tokens()
+    assert bob.get("end_users")["data"] == []
+    assert bob.get("end_users/carol").status == 404
+    assert [token["tenant"] for token in bob.get("tokens")["data"]] == [bob.tenant.pk]
 
 
 def test_nobody_uses_anothers_files_and_stores(alice: LocalCaller, bob: LocalCaller) -> None:

@@ -18,11 +18,13 @@ def request_id(request: HttpRequest) -> str:
 
 def client_address(request: HttpRequest) -> str:
     """The network address that the request came from; behind a trusted proxy, the one that this proxy saw."""
-    if settings.TRUST_PROXY_HEADERS:
-        forwarded: str = request.META.get("HTTP_X_FORWARDED_FOR", "").rpartition(",")[2].strip()
-        if forwarded:
-            return forwarded
-    return str(request.META.get("REMOTE_ADDR") or "")
+    return caller_address(request.META.get("HTTP_X_FORWARDED_FOR", ""), str(request.META.get("REMOTE_ADDR") or ""))
+
+
+def caller_address(forwarded: str, peer: str) -> str:
+    """`client_address` of what the header X-Forwarded-For says and who is at the other end of the connection."""
+    seen = forwarded.rpartition(",")[2].strip() if settings.TRUST_PROXY_HEADERS else ""
+    return seen or peer
 
 
 class WireHeadersMiddleware:

@@ -1,8 +1,9 @@
 """Views that speak OpenAI's REST: JSON in, JSON out, every failure in the error envelope."""
 
 import logging
+from collections.abc import Mapping
 from functools import cache
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import orjson
 from django.conf import settings
@@ -82,31 +83,48 @@ class WireView(APIView):
     """Base of all API views."""
 
     needs_beta = False
+    keeps_answers = True  # for repetitions with the same Idempotency-Key
     # Who may ask: `tenant`, with an API token; `operator`, with the admin token; `both`.
     audience: Literal["tenant", "operator", "both"] = "tenant"
     # The kind of thing that it is about, as the scopes of tokens name it: `threads` in `threads.read`.
     resource = ""
+    # What a verb does where that is not as usual (GET reads, others write): a search by POST reads.
+    deeds: ClassVar[Mapping[str, Literal["read", "write"]]] = {}
+    # Scopes that are needed beside that of its resource, by verb.
+    needs: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+
+    @property
+    def token(self) -> Any:
+        """The API token that came with the request; `tenants.auth.OPERATOR` where the operator asks."""
+        return self.request.auth
 
     @property
     def tenant(self) -> Any:
         """The tenant whose token came with the request; None where the operator asks."""
-        token: Any = self.request.auth
-        return token.tenant
+        return self.token.tenant
 
-    def check_audience(self, request: Request) -> None:
-        asked_by: Any = request.auth
+    @classmethod
+    def scopes_for(cls, verb: str) -> tuple[str, ...]:
+        """What a token needs for a request with this verb."""
+        deed = cls.deeds.get(verb) or ("read" if verb in ("GET", "HEAD", "OPTIONS") else "write")
+        return (f"{cls.resource}.{deed}", *cls.needs.get(verb, ()))
+
+    @classmethod
+    def check_caller(cls, asked_by: Any, verb: str) -> None:
+        """Raises a WireError unless whoever this is may make such a request here."""
         is_operator = asked_by.tenant is None
-        if is_operator and self.audience == "tenant":
+        if is_operator and cls.audience == "tenant":
             raise errors.Unauthorized(
                 "The admin token is of no tenant. Use an API token here; POST /v1/tokens makes one.",
                 code="invalid_api_key",
             )
-        if not is_operator and self.audience == "operator":
+        if not is_operator and cls.audience == "operator":
             raise errors.PermissionDenied("Only the operator of this server, with the admin token, may do this.")
+        asked_by.require(*cls.scopes_for(verb))
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         self.perform_authentication(request)
-        self.check_audience(request)
+        self.check_caller(request.auth, str(request.method))
         if self.needs_beta and settings.REQUIRE_BETA_HEADER:
             betas = [beta.strip() for beta in request.headers.get("OpenAI-Beta", "").split(",")]
             if "assistants=v2" not in betas:

@@ -42,7 +42,8 @@ from runs.mcp_server import calls, protocol
 from runs.mcp_server.calls import Arguments, Call, Progress, failed
 from runs.mcp_server.protocol import Asked, Posted, Refused, agreed
 from runs.mcp_server.toolbox import Toolbox
-from tenants.models import Tenant
+from tenants import end_users
+from tenants.models import ApiToken
 from threads import waiting
 from threads.actions import ThreadBusy
 
@@ -62,11 +63,13 @@ class Wanted:
 
 
 class Answering:
-    """Answers one body that a tenant has posted. `files_at`: the address under which files have theirs."""
+    """Answers one body that came with a token. `files_at`: the address under which files have theirs."""
 
-    def __init__(self, request: Request, tenant: Tenant, toolbox: Toolbox, files_at: str) -> None:
+    def __init__(self, request: Request, token: ApiToken, toolbox: Toolbox, files_at: str) -> None:
         self.request = request
-        self.tenant = tenant
+        self.token = token
+        self.tenant = token.tenant
+        self.user = end_users.named(request)
         self.toolbox = toolbox
         self.files_at = files_at
 
@@ -153,7 +156,7 @@ class Answering:
             return failed(refused.message)
 
     def _begun(self, asked: Asked, wanted: Wanted) -> Call:
-        run = calls.start(self.tenant, wanted.assistant, wanted.arguments, depth=wanted.depth)
+        run = calls.start(self.token, wanted.assistant, wanted.arguments, depth=wanted.depth, user=self.user)
         files_at = self.files_at if asked.knows(calls.LINKS_SINCE) else ""
         return Call(self.tenant, run.pk, run.thread_id, files_at)
 

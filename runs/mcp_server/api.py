@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from assistant_site.wire.errors import PermissionDenied
 from assistant_site.wire.rest import WireView
 from assistants.models import Assistant
+from tenants import end_users
 from threads import waiting
 
 _DESCRIPTION = (
@@ -37,7 +38,10 @@ def check_origin(request: Request) -> None:
 
 
 class McpView(WireView):
-    """What both addresses have in common."""
+    """What both addresses have in common. Who lists tools reads assistants; who calls one starts a run."""
+
+    resource = "assistants"
+    deeds = {"POST": "read"}
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         check_origin(request)
@@ -56,7 +60,7 @@ class McpView(WireView):
         address = request.build_absolute_uri(request.path)
         files_at = address[: address.index("/v1/") + len("/v1/")] + "files"
         toolbox = All(self.tenant) if assistant is None else One(assistant)
-        return Answering(request, self.tenant, toolbox, files_at).respond()
+        return Answering(request, self.token, toolbox, files_at).respond()
 
 
 class AssistantsMcpView(McpView):
@@ -64,7 +68,7 @@ class AssistantsMcpView(McpView):
 
     @extend_schema(
         description=_DESCRIPTION + "Each assistant is a tool.",
-        parameters=[waiting.PARAMETER],
+        parameters=[waiting.PARAMETER, end_users.PARAMETER],
         request=OpenApiTypes.OBJECT,
         responses=_ANSWERS,
     )
@@ -77,7 +81,7 @@ class AssistantMcpView(McpView):
 
     @extend_schema(
         description=_DESCRIPTION + "The assistant is the tool `ask`.",
-        parameters=[waiting.PARAMETER],
+        parameters=[waiting.PARAMETER, end_users.PARAMETER],
         request=OpenApiTypes.OBJECT,
         responses=_ANSWERS,
     )

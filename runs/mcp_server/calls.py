@@ -27,7 +27,7 @@ from runs.following import Goal, follow
 from runs.machine import RESTING, Status
 from runs.models import Run
 from runs.serializers import CreateRunRequestSerializer, CreateThreadAndRunRequestSerializer
-from tenants.models import Tenant
+from tenants.models import ApiToken, Tenant
 from threads.models import Message
 from threads.serializers import MAX_TEXT
 
@@ -60,18 +60,20 @@ def arguments_of(given: dict[str, Any]) -> Arguments:
     return Arguments(checked["message"], checked["thread_id"])
 
 
-def start(tenant: Tenant, assistant: Assistant, arguments: Arguments, *, depth: int) -> Run:
-    """The run, queued. Raises a `WireError`: there is no such thread, or it is busy."""
+def start(token: ApiToken, assistant: Assistant, arguments: Arguments, *, depth: int, user: str) -> Run:
+    """The run, queued. Raises a `WireError`: the token may not, there is no such thread, or it is busy."""
+    token.require("runs.write", "threads.write")
+    by: dict[str, Any] = {"tenant": token.tenant, "token": token, "user": user}
     message = {"role": "user", "content": arguments.message}
     wanted: dict[str, Any] = {"assistant_id": assistant.pk}
     came_with = {"depth": depth} if depth else {}
     if arguments.thread_id is None:
         wanted["thread"] = {"messages": [message]}
         body = prepared(CreateThreadAndRunRequestSerializer, False).run_validation(wanted)
-        return actions.start_thread_and_run(tenant=tenant, body=body | {"extra_body": came_with})
+        return actions.start_thread_and_run(**by, body=body | {"extra_body": came_with})
     wanted["additional_messages"] = [message]
     body = prepared(CreateRunRequestSerializer, False).run_validation(wanted)
-    return actions.start_run(tenant=tenant, thread_id=arguments.thread_id, body=body | {"extra_body": came_with})
+    return actions.start_run(**by, thread_id=arguments.thread_id, body=body | {"extra_body": came_with})
 
 
 def failed(text: str) -> CallToolResult:

@@ -25,3 +25,7 @@ class EndUser(TenantModel):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def is_blocked(self) -> bool:
+        return self.blocked_at is not None

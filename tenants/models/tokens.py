@@ -1,10 +1,16 @@
 """API tokens."""
 
+from typing import Any
+
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils import timezone
 
+from assistant_site.wire.errors import PermissionDenied
 from assistant_site.wire.ids import WireIdField
+from tenants import networks, scopes
 from tenants.models.tenant import Tenant, limit
+from tenants.patterns import matches
 
 
 def full_scopes() -> list[str]:
@@ -57,8 +63,57 @@ class ApiToken(models.Model):
     def is_usable(self) -> bool:
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > timezone.now())
 
-    def revoke(self) -> None:
-        """Ends the token for good; doing it twice changes nothing."""
-        if self.revoked_at is None:
-            self.revoked_at = timezone.now()
-            self.save(update_fields=["revoked_at"])
+    def is_for(self, digest: str) -> bool:
+        """Whether the value with this digest is taken: the present one, or the one before it as long as it holds."""
+        if digest == self.digest:
+            return True
+        until = self.previous_until
+        return digest == self.previous_digest and until is not None and until > timezone.now()
+
+    def is_taken_from(self, address: str) -> bool:
+        """Whether callers at this network address may use it."""
+        return not self.allowed_networks or networks.contain(self.allowed_networks, address)
+
+    def require(self, *wanted: str) -> None:
+        """Raises `PermissionDenied` unless it has these scopes (`threads.read` …)."""
+        if missing := scopes.missing(self.scopes, wanted):
+            raise PermissionDenied(
+                f"You have insufficient permissions for this operation. Missing scopes: {', '.join(missing)}. Check "
+                "that your API key has the necessary scopes, or ask the operator of this server for one that has.",
+                code="missing_scope",
+            )
+
+    def may_use(self, model: str) -> bool:
+        return not self.allowed_models or any(matches(pattern, model) for pattern in self.allowed_models)
+
+    def require_model(self, model: str) -> None:
+        """Raises `PermissionDenied` if the model is not among those that it may use."""
+        if not self.may_use(model):
+            raise PermissionDenied(
+                f"Project `{self.tenant_id}` does not have access to model `{model}`", code="model_not_found"
+            )
+
+    def clean(self) -> None:
+        check_lists(scopes=self.scopes, allowed_models=self.allowed_models, allowed_networks=self.allowed_networks)
+
+
+def check_lists(**lists: Any) -> None:
+    """Raises `ValidationError` for a list of a token with an entry that means nothing."""
+    problems: dict[str, str] = {}
+    for name, entries in lists.items():
+        if not isinstance(entries, list) or not all(isinstance(entry, str) and entry for entry in entries):
+            problems[name] = "A list of texts."
+        elif name == "scopes" and (unknown := set(entries) - set(scopes.SCOPES)):
+            problems[name] = f"Unknown: {', '.join(sorted(unknown))}. There are {', '.join(scopes.SCOPES)}."
+        elif name == "allowed_networks" and (unknown := {entry for entry in entries if not _is_network(entry)}):
+            problems[name] = f"No address and no network: {', '.join(sorted(unknown))}."
+    if problems:
+        raise ValidationError(problems)
+
+
+def _is_network(entry: str) -> bool:
+    try:
+        networks.network(entry)
+    except ValueError:
+        return False
+    return True

@@ -53,6 +53,7 @@ def late(request: Request, make: Callable[[], Awaitable[Any]]) -> LateResponse:
 
 
 class ActionListView(WireView):
+    resource = "actions"
     operation_ids = {"GET": "listActions", "POST": "createActions"}
 
     @extend_schema(parameters=page_parameters(), responses=list_of(ActionObjectSerializer))
@@ -77,6 +78,7 @@ class ActionListView(WireView):
 
 
 class ActionDetailView(WireView):
+    resource = "actions"
     operation_ids = {"GET": "getAction", "POST": "modifyAction", "DELETE": "deleteAction"}
 
     @extend_schema(responses=ActionObjectSerializer)
@@ -101,6 +103,7 @@ class ActionDetailView(WireView):
 
 
 class RunActionView(WireView):
+    resource = "actions"
     operation_ids = {"POST": "runAction"}
 
     @extend_schema(

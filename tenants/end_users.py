@@ -1,0 +1,92 @@
+"""For whom of its own customers a tenant asks: named in the body (`user`) or in a header, known from then on.
+
+Nothing here costs a query where nobody is named.
+"""
+
+import time
+from typing import Any
+
+from drf_spectacular.utils import OpenApiParameter
+from rest_framework.request import Request
+
+from assistant_site.wire.errors import PermissionDenied
+from assistant_site.wire.fields import Text
+from assistant_site.wire.grammar import Fault
+from tenants.models import EndUser
+
+HEADER = "X-Holdfast-User"
+PARAMETER = OpenApiParameter(
+    HEADER,
+    str,
+    OpenApiParameter.HEADER,
+    description="An extension: the tenant's own customer for whom this is; the body's `user` goes before it.",
+)
+
+# A row may be so old; then every process knows that its end user is blocked.
+KEPT_SECONDS = 0.5
+_MOST_KEPT = 10_000
+_kept: dict[tuple[str, str], tuple[float, EndUser]] = {}
+
+
+class EndUserName(Text):
+    """The field `user` of a request."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(least=1, most=128, **options)
+
+
+_NAME = EndUserName(required=True)
+
+
+def named(request: Request, given: str | None = None) -> str:
+    """Who is named by the request: `given` in its body, else in its header, else nobody."""
+    if given:
+        return given
+    header = request.headers.get(HEADER)
+    if header is None:
+        return ""
+    return check_name(as_text(header), HEADER)
+
+
+def check_name(name: str, place: str = "name") -> str:
+    """The name, if it can be an end user's; the error says where it stood."""
+    try:
+        return _NAME.check(name)
+    except Fault as fault:
+        raise fault.under(place) from None
+
+
+def as_text(header: str) -> str:
+    """A header's bytes, which come as Latin-1, are UTF-8 if they can be."""
+    try:
+        return header.encode("latin-1").decode()
+    except UnicodeError:
+        return header
+
+
+def admit(tenant_id: str, name: str, *, anew: bool = False) -> None:
+    """Makes the end user known, if one is named; `PermissionDenied` if nothing may be made for it.
+
+    `anew`: reads its row even if this process has just read it.
+    """
+    if anew:
+        _kept.pop((tenant_id, name), None)
+    if name and (end_user := _known(tenant_id, name)) is not None and end_user.blocked_at is not None:
+        raise PermissionDenied(f"The end user '{name}' is blocked.", code="end_user_blocked")
+
+
+def _known(tenant_id: str, name: str) -> EndUser | None:
+    """The row; None if this has just made it."""
+    now = time.monotonic()
+    read_at, kept = _kept.get((tenant_id, name), (0.0, None))
+    if kept is not None and now - read_at <= KEPT_SECONDS:
+        return kept
+    found: EndUser | None = EndUser.objects.across_tenants().filter(tenant_id=tenant_id, name=name).first()
+    if found is None:
+        row = EndUser(tenant_id=tenant_id, name=name)
+        EndUser.objects.across_tenants().bulk_create([row], ignore_conflicts=True)
+        return None  # not kept: the transaction may come to nothing
+    if len(_kept) >= _MOST_KEPT:
+        _kept.clear()
+    _kept[tenant_id, name] = (now, found)
+    return found
