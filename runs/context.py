@@ -14,6 +14,7 @@ from assistant_site.llm.tokens import estimate_message, estimate_request
 from runs import images
 from runs.models import Run, RunStep, StepStatus
 from runs.windows import window_of
+from tenants.routes import Profile
 from threads.models import Message
 from tools.citations import without_citations
 from tools.registry import Offered
@@ -31,19 +32,27 @@ _FIRST_PAGE = 20
 _PAGE = 200
 
 
-def build(run: Run, tools: list[Offered], notes: Sequence[str] = ()) -> list[Chat]:
-    """The chat messages of the run's next turn, in which these tools are offered; `notes` end the instructions."""
+UNKNOWN = Profile()
+
+
+def build(run: Run, tools: list[Offered], notes: Sequence[str] = (), profile: Profile = UNKNOWN) -> list[Chat]:
+    """The chat messages of the run's next turn, in which these tools are offered; `notes` end the instructions.
+
+    `profile` is what is known of the run's model.
+    """
     instructions = "\n\n".join(filter(None, [run.instructions, *notes]))
     system = [{"role": "system", "content": instructions}] if instructions else []
     own = own_turns(run)
-    budget = prompt_budget(run) - estimate_request([*system, *own], [tool.chat for tool in tools])
-    return images.located(run.tenant_id, [*system, *thread_messages(run, budget), *own])
+    budget = prompt_budget(run, profile) - estimate_request([*system, *own], [tool.chat for tool in tools])
+    shown = [*system, *thread_messages(run, budget), *own]
+    return images.unseen(shown) if profile.has_vision is False else images.located(run.tenant_id, shown)
 
 
-def prompt_budget(run: Run) -> int:
+def prompt_budget(run: Run, profile: Profile) -> int:
     """Tokens the next prompt may have: the model's window less room for an answer, and the run's own limit."""
-    window = window_of(run.model)
-    room = window - min(run.max_completion_tokens or window // 4, window // 2)
+    window = profile.context_window or window_of(run.model)
+    answer = min(run.max_completion_tokens or window // 4, profile.max_completion_tokens or window)
+    room = window - min(answer, window // 2)
     if run.max_prompt_tokens is not None:
         room = min(room, run.max_prompt_tokens - run.spent.get("prompt_tokens", 0))
     return room
@@ -201,10 +210,11 @@ def turn_as_chat(steps: list[RunStep]) -> list[Chat]:
     return [said | ({"tool_calls": calls} if calls else {}), *outputs]
 
 
-def options_of(run: Run, tools: list[Offered]) -> Chat:
+def options_of(run: Run, tools: list[Offered], profile: Profile) -> Chat:
     """The chat-completion parameters of the next turn. What nobody set is left out: some models refuse it.
 
-    A forced tool is forced in the first turn only, else the run would never end.
+    A forced tool is forced in the first turn only, else the run would never end. More tokens than the model's longest
+    answer has are not asked for.
     """
     options: Chat = {
         name: getattr(run, name)
@@ -216,6 +226,10 @@ def options_of(run: Run, tools: list[Offered]) -> Chat:
     if run.max_completion_tokens is not None:
         options["max_completion_tokens"] = run.max_completion_tokens - run.spent.get("completion_tokens", 0)
     options |= params_of(run)
+    if (most := profile.max_completion_tokens) is not None:
+        for name in ("max_completion_tokens", "max_tokens"):
+            if isinstance(options.get(name), int):
+                options[name] = min(options[name], most)
     if tools:
         choice = run.tool_choice if run.tool_choice == "none" or run.turns == 0 else "auto"
         if choice != "auto" and (wanted := choice_of(choice, tools)) is not None:

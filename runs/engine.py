@@ -28,6 +28,7 @@ from runs.execution import Execution
 from runs.machine import Status
 from runs.tasks import enqueue_run
 from runs.workers import ALIVE_KEY, ALIVE_SECONDS, note_end
+from tenants import health
 from tenants.models import KeptAnswer
 
 logger = logging.getLogger(__name__)
@@ -139,13 +140,15 @@ class Engine:
                 execution.stop("cancelled")
 
     async def _tick(self) -> None:
-        """Takes up what nobody works on."""
+        """Takes up what nobody works on, and writes what runs have noted of providers."""
         while True:
             await asyncio.sleep(TICK_SECONDS * random.uniform(0.75, 1.25))  # noqa: S311 jitter, not secrecy
             if self._draining:
                 return
             try:
                 waiting = await self.database.run(recovery.tick)
+                if health.is_due():
+                    await self.database.run(health.write)
             except (DatabaseError, InterfaceError) as error:
                 logger.error("The ticker could not look for runs: %s", first_line(error))
                 continue

@@ -18,9 +18,8 @@ from django.utils import timezone
 
 from assistant_site.db.errors import first_line
 from assistant_site.db.threads import DatabaseThreads
-from assistant_site.llm import client
 from assistant_site.llm.chat import ModelFailed, Usage
-from runs import flaws, holding, images, serving
+from runs import asking, flaws, holding, serving
 from runs.events import Appender, RunLog, Telling
 from runs.hearing import Hearing
 from runs.holding import LostClaim
@@ -28,6 +27,7 @@ from runs.models import Run, RunStep
 from runs.preparing import Prepared, prepare
 from runs.serving import Serving
 from runs.turn import DECIDED, Turn, carry_json, carry_of, usage_json
+from runs.windows import profile_for
 from tools.citations import Citations
 from tools.links import Links
 from tools.registry import refreshing
@@ -150,13 +150,13 @@ class Execution(Hearing):
         if sentence := await serving.hindrance(prepared.offered):
             await self.fail({"code": "server_error", "message": sentence})
             return False
-        request = await images.shown(prepared.endpoint, prepared.request, prepared.allowed_hosts)
         turn = self._turn = Turn(run.turns + 1, prepared.offered, prepared.brought.images)
+        turn.window = prepared.profile.context_window
         self._files = prepared.brought.files
         self._links = Links(prepared.code_links | self._files.keys())
         sources = prepared.brought.sources
         self._citations = Citations(sources) if serving.gives_sources(prepared.offered) else None
-        async with contextlib.aclosing(client.stream_turn(prepared.endpoint, request)) as events:
+        async with contextlib.aclosing(asking.events_of(prepared, turn)) as events:
             async for event in events:
                 await self.take_in(turn, event)
         await self.take_rest(turn)
@@ -169,6 +169,7 @@ class Execution(Hearing):
         self._kept = None
         offering = await self.database.run(partial(serving.offering_of, self.held, even_if_off=True))
         turn = self._turn = Turn.kept(step, offering.tools)
+        turn.window = (await self.database.run(profile_for, self.held)).context_window
         again = await self.conclude_calls(turn, step, step.carry[DECIDED]["spent"])
         self._turn = None
         return again

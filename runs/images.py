@@ -36,6 +36,7 @@ NO_ROOM = (
     f"A prompt has {MAX_IMAGES} images and {MAX_PROMPT_BYTES // MEGABYTE} MB of them at most; newer ones came first."
 )
 NO_FILE = "The file does not exist."
+NO_VISION = "This model cannot see images."
 UNREADABLE = "The file cannot be read at the moment."
 TOO_LARGE = f"It is larger than {MAX_SOURCE_BYTES // MEGABYTE} MB."
 
@@ -60,6 +61,11 @@ def located(tenant_id: str, messages: list[Chat]) -> list[Chat]:
             file = files.get(part["image_file"]["file_id"])
             found[id(part)] = _not_shown(part, NO_FILE) if file is None else _with_place(part, file)
     return _replaced(messages, found)
+
+
+def unseen(messages: list[Chat]) -> list[Chat]:
+    """The messages for a model that has no eyes: a text for each image."""
+    return _replaced(messages, {id(part): _not_shown(part, NO_VISION) for part in _images(messages)})
 
 
 def _with_place(part: Chat, file: File) -> Chat:

@@ -201,7 +201,7 @@ def context_of(
         waits_for=tuple(run.thread_stores),
         most_results=SMALL_RESULTS if small else RESULTS,
         # What is found is part of the next prompt, in which there must be room for the thread.
-        result_tokens=min(SMALL_RESULT_TOKENS if small else RESULT_TOKENS, window_of(run.model) // 4),
+        result_tokens=min(SMALL_RESULT_TOKENS if small else RESULT_TOKENS, (turn.window or window_of(run.model)) // 4),
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from assistant_site.llm.chat import TurnFinished, Usage
 from runs.folding import grow
 from runs.models import RunStep
+from tenants.routes import Route
 from threads.models import Message
 from tools.citations import Cited, Source
 from tools.registry import Offered
@@ -158,6 +159,8 @@ class Turn:
         self.calls: list[Call] = []
         self.flawed = ""  # a function that was called with arguments that are no JSON
         self.finished: TurnFinished | None = None
+        self.window: int | None = None  # tokens that its model can see at once, if that was looked up
+        self.route: Route | None = None  # the last that was asked; None: nobody was, or by another worker
         self.carry: dict[str, Any] = {}  # what goes back to the model as it was, see `carry_of`
 
     @classmethod

@@ -29,11 +29,10 @@ from assistant_site.llm.chat import Endpoint
 from assistant_site.llm.errors import NOT_COMPATIBLE, ProviderError, error_in, judge, without_secrets
 from assistant_site.llm.headers import retry_after
 from assistant_site.llm.tokens import estimate_text
-from tenants import providers
+from tenants import routes
 from tenants.encryption import Undecryptable
 from vector_stores import vectors
 
-OFF = "off"
 DEFAULT_MODEL = "text-embedding-3-small"
 MAX_DIMENSION = 4_000  # a row with more does not fit a page of PostgreSQL, see migration 0002
 MAX_BATCH = 64
@@ -117,19 +116,18 @@ def wanted_model(tenant_id: str) -> Embedder | None:
     Raises `EmbeddingFailed` if the provider's key cannot be read.
     """
     name = settings.EMBEDDING_MODEL
-    if name == OFF:
+    if name == routes.OFF:
         return None
     if settings.EMBEDDING_BASE_URL:
         endpoint = Endpoint(base_url=settings.EMBEDDING_BASE_URL, api_key=settings.EMBEDDING_API_KEY or "none")
     else:
-        provider = providers.provider_for(tenant_id)
         try:
-            endpoint = providers.endpoint_of(provider)
+            route = routes.directory_of(tenant_id).embedding_route()
         except Undecryptable as error:
             raise EmbeddingFailed(str(error), transient=False) from error
-        name = (provider.embedding_model if provider else "") or name
+        endpoint, name = route.endpoint, route.model or name
         # The demo model's vectors are hashed words; they add nothing to a search by words.
-        if name == OFF or (not name and endpoint.base_url == settings.DEMO_BASE_URL):
+        if name == routes.OFF or (not name and endpoint.base_url == settings.DEMO_BASE_URL):
             return None
     name = name or DEFAULT_MODEL
     if settings.EMBEDDING_DIMENSIONS:

@@ -17,8 +17,9 @@ def transcribe(tenant_id: str, path: Path, filename: str) -> str:
             tenant_id,
             "audio/transcriptions",
             WHAT,
+            settings.TRANSCRIPTION_MODEL,
             files={"file": (filename, sound)},
-            data={"model": settings.TRANSCRIPTION_MODEL, "response_format": "json"},
+            data={"response_format": "json"},
         )
     text = answer.get("text")
     if not isinstance(text, str):

@@ -1,4 +1,6 @@
-"""Calls to a tenant's provider while a file is read: transcriptions, descriptions of pictures."""
+"""Calls to a tenant's providers while a file is read: transcriptions, descriptions of pictures.
+
+Several that have the model are asked in turn, so that a second try is another provider's."""
 
 import logging
 import time
@@ -10,8 +12,8 @@ from django.conf import settings
 
 from assistant_site.llm.chat import Endpoint
 from assistant_site.llm.errors import without_secrets
-from tenants import providers
 from tenants.encryption import Undecryptable
+from tenants.routes import Route, routes_for
 from vector_stores.extraction import CannotExtract
 
 logger = logging.getLogger(__name__)
@@ -19,43 +21,58 @@ logger = logging.getLogger(__name__)
 ATTEMPTS = 3
 PAUSE_SECONDS = 2.0
 _WORTH_ANOTHER_TRY = {408, 409, 429, 500, 502, 503, 504}
+_NOT_OF_THE_PROVIDER = {400, 413, 415, 422}  # the file is refused, and would be elsewhere
 
 
-def post(tenant_id: str, path: str, what: str, **request: Any) -> dict[str, Any]:
-    """The provider's JSON; `CannotExtract` if it gives none. `what` names the service for the file's owner.
+def post(tenant_id: str, path: str, what: str, model: str, **request: Any) -> dict[str, Any]:
+    """A provider's JSON; `CannotExtract` if none gives any. `what` names the service for the file's owner.
 
-    The provider's own words stay in the log: they may name inner addresses.
+    The model goes into the form's `data` or the `json`. The providers' own words stay in the log: they may name inner
+    addresses.
     """
-    endpoint = _endpoint(tenant_id, what)
+    waiting = _routes(tenant_id, what, model)
     timeout = httpx2.Timeout(settings.LLM_SILENCE_SECONDS, connect=settings.LLM_CONNECT_SECONDS)
     status = 0
+    body = "json" if "json" in request else "data"
     with httpx2.Client(timeout=timeout) as client:
-        for attempt in range(ATTEMPTS):
+        for attempt in range(max(ATTEMPTS, len(waiting))):
+            if not waiting:
+                break
             if attempt:
                 time.sleep(PAUSE_SECONDS * attempt)
+            route = waiting.pop(0)
+            endpoint = route.endpoint
             try:
                 answer = client.post(
-                    f"{endpoint.base_url}/{path}", headers={"Authorization": f"Bearer {endpoint.api_key}"}, **request
+                    f"{endpoint.base_url}/{path}",
+                    headers={"Authorization": f"Bearer {endpoint.api_key}"},
+                    **request | {body: request[body] | {"model": route.model}},
                 )
             except httpx2.HTTPError as error:
                 logger.warning("%s of %s did not answer: %r", what, endpoint.base_url, error)
                 status = 0
+                waiting.append(route)
                 continue
             status = answer.status_code
             if status < 300:
                 return _json(answer, what, endpoint)
             logger.warning("%s of %s answered %s: %s", what, endpoint.base_url, status, _said(answer, endpoint))
-            if status not in _WORTH_ANOTHER_TRY:
+            if status in _WORTH_ANOTHER_TRY:
+                waiting.append(route)
+            elif status in _NOT_OF_THE_PROVIDER:
                 break
     raise _refusal(status, what)
 
 
-def _endpoint(tenant_id: str, what: str) -> Endpoint:
+def _routes(tenant_id: str, what: str, model: str) -> list[Route]:
     try:
-        return providers.endpoint_for(tenant_id)
+        found = routes_for(tenant_id, "", model)
     except Undecryptable as error:
         logger.error("%s: %s", what, error)
         raise CannotExtract("server_error", f"The credential for the {what} cannot be read.") from None
+    if not found:
+        raise CannotExtract("unsupported_file", f"The file type is not supported: no provider has a {what}.")
+    return found
 
 
 def _said(answer: httpx2.Response, endpoint: Endpoint) -> str:

@@ -19,8 +19,8 @@ def describe(tenant_id: str, picture: bytes, mime_type: str) -> str:
     """What is written and shown in the picture; `CannotExtract` says why it cannot be told."""
     url = f"data:{mime_type};base64,{base64.b64encode(picture).decode()}"
     content = [{"type": "text", "text": INSTRUCTION}, {"type": "image_url", "image_url": {"url": url}}]
-    body = {"model": settings.VISION_MODEL, "messages": [{"role": "user", "content": content}], "stream": False}
-    text = _text_of(upstream.post(tenant_id, "chat/completions", WHAT, json=body))
+    body = {"messages": [{"role": "user", "content": content}], "stream": False}
+    text = _text_of(upstream.post(tenant_id, "chat/completions", WHAT, settings.VISION_MODEL, json=body))
     if not text:
         raise CannotExtract("server_error", f"The {WHAT} gave no text.")
     return text

@@ -3,9 +3,10 @@
 `stream_turn` is the whole interface. What happens around the asking:
 
 * Retries come only before the first event, on broken connections, 408, 409, 429, 5xx and answers that end early,
-  `settings.LLM_RETRIES` times, after the pause the provider asks for (at most `MAX_RETRY_AFTER_SECONDS`; who wants
-  more is not asked again) or an exponential one with jitter. There is no deadline here: the caller has one, and
-  cancels. Silence (`settings.LLM_SILENCE_SECONDS` between two pieces) is final.
+  `settings.LLM_RETRIES` times (or as often as the caller says, who may have another provider to ask), after the pause
+  the provider asks for (at most `MAX_RETRY_AFTER_SECONDS`; who wants more is not asked again) or an exponential one
+  with jitter. There is no deadline here: the caller has one, and cancels. Silence (`settings.LLM_SILENCE_SECONDS`
+  between two pieces) is final.
 * A 400 that names a feature is answered by leaving the feature out, once each, and remembered: see `sending`.
 * Cancelling, or closing the iterator, closes the provider's connection at once. Use `contextlib.aclosing`.
 
@@ -57,8 +58,12 @@ _log = logging.getLogger(__name__)
 _habits = Habits()
 
 
-async def stream_turn(endpoint: Endpoint, request: ChatRequest) -> AsyncGenerator[ChatEvent, None]:
-    """The events of one model turn as they arrive; the last one is `TurnFinished`. Raises `ModelFailed`."""
+async def stream_turn(
+    endpoint: Endpoint, request: ChatRequest, *, most_retries: int | None = None
+) -> AsyncGenerator[ChatEvent, None]:
+    """The events of one model turn as they arrive; the last one is `TurnFinished`. Raises `TurnFailed`."""
+    if most_retries is None:
+        most_retries = settings.LLM_RETRIES
     without = learnt = _habits.of(endpoint, request.model)
     retries = 0
     while True:
@@ -85,7 +90,7 @@ async def stream_turn(endpoint: Endpoint, request: ChatRequest) -> AsyncGenerato
         except TurnFailed as failed:
             failure = failed
             _log_failure(endpoint, request, failure)
-        pause = None if shown or retries >= settings.LLM_RETRIES else _pause(failure, retries)
+        pause = None if shown or retries >= most_retries else _pause(failure, retries)
         if pause is None:
             raise failure
         retries += 1

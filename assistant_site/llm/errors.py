@@ -42,6 +42,9 @@ _QUOTA_WORDS = (
 )
 # One API: no channel for this model in the caller's group; a bug in its own code. Asking again changes nothing.
 _HOPELESS_WORDS = ("无可用渠道", "one_api_panic")
+# A provider that does not know the model, by OpenAI's code and LiteLLM's words, which come with a 400.
+_NO_MODEL_WORDS = ("model_not_found", "invalid model name")
+_OF_THE_REQUEST = (400, 413, 415, 422)  # refused for what it says: another provider would refuse it, too
 _PROMPT_CODES = (
     "invalid_prompt",
     "context_length_exceeded",
@@ -91,8 +94,8 @@ _PRIVATE = re.compile(
 class TurnFailed(ModelFailed):
     """A failure that still knows whether asking again could help.
 
-    `retry_after` is the provider's own wish in seconds; `detail` and the provider's `request_id` are for the
-    log, never for the tenant.
+    `retry`: the same provider; `elsewhere`: another one that has the model. `retry_after` is the provider's own wish in
+    seconds; `detail` and the provider's `request_id` are for the log, never for the tenant.
     """
 
     def __init__(
@@ -101,6 +104,7 @@ class TurnFailed(ModelFailed):
         message: str,
         *,
         retry: bool = False,
+        elsewhere: bool = True,
         retry_after: float | None = None,
         detail: str = "",
         status: int | None = None,
@@ -108,6 +112,7 @@ class TurnFailed(ModelFailed):
     ) -> None:
         super().__init__(code, message, status=status, usage=usage)
         self.retry = retry
+        self.elsewhere = elsewhere
         self.retry_after = retry_after
         self.detail = detail
         self.request_id = ""
@@ -182,12 +187,17 @@ def judge(
     words = error.words
 
     def failed(
-        code: Literal["server_error", "rate_limit_exceeded", "invalid_prompt"], message: str, *, retry: bool = False
+        code: Literal["server_error", "rate_limit_exceeded", "invalid_prompt"],
+        message: str,
+        *,
+        retry: bool = False,
+        elsewhere: bool = True,
     ) -> TurnFailed:
         return TurnFailed(
             code,
             message,
             retry=retry,
+            elsewhere=elsewhere,
             retry_after=retry_after,
             detail=f"code={error.code!r} type={error.type!r} message={error.message[:300]!r}",
             status=told,
@@ -199,7 +209,7 @@ def judge(
     if told in (401, 403) or error.type.lower() in _CREDENTIAL_TYPES:
         return failed("server_error", CREDENTIAL_REFUSED)
     if _concerns_the_prompt(error, told):
-        return failed("invalid_prompt", shown_to_tenant(error.message) or PROMPT_REFUSED)
+        return failed("invalid_prompt", shown_to_tenant(error.message) or PROMPT_REFUSED, elsewhere=False)
     if any(word in words for word in _HOPELESS_WORDS):
         return failed("server_error", NO_CHANNEL if "无可用渠道" in words else WENT_WRONG)
     if told == 429 or (told is None and any(word in words for word in _RATE_WORDS)):
@@ -210,7 +220,9 @@ def judge(
         return failed("server_error", WENT_WRONG, retry=True)
     if 300 <= told < 400:
         return failed("server_error", MOVED)
-    return failed("server_error", shown_to_tenant(error.message) or REQUEST_REFUSED)
+    has_no_model = any(word in words for word in _NO_MODEL_WORDS)
+    message = shown_to_tenant(error.message) or REQUEST_REFUSED
+    return failed("server_error", message, elsewhere=has_no_model or told not in _OF_THE_REQUEST)
 
 
 def _concerns_the_prompt(error: ProviderError, status: int | None) -> bool:

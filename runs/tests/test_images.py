@@ -21,6 +21,7 @@ from runs import context
 from runs.models import Run
 from runs.preparing import prepare
 from runs.tests.drawing import drawn, encoded, noise, opened, scrambled
+from tenants import routes
 from tenants.models import Provider, Tenant
 
 FUNCTION = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
@@ -233,14 +234,14 @@ def test_a_tenants_own_list_is_for_that_tenant(lena: LiveCaller) -> None:
         part = image_url(f"http://127.0.0.1:{server.port}/a.png")
         Tenant.objects.filter(pk=lena.tenant.pk).update(fetch_allowed_hosts="10.0.0.0/8\n127.0.0.1\n")
         assert sent(lena, [part], quirks=FETCHES) == [[image_url(data_url(png), detail="auto")]]
-        Provider.objects.all().delete()
-        Tenant.objects.filter(pk=lena.tenant.pk).update(fetch_allowed_hosts="")
-        [refusal] = sent(lena, [part], quirks=FETCHES)
+        other = LiveCaller(*new_tenant("Other"), lena.url)
+        [refusal] = sent(other, [part], quirks=FETCHES)
     assert "The address of 127.0.0.1 is not public." in str(refusal)
 
 
 def test_only_images_to_fetch_cost_a_look_at_the_list(alice: LocalCaller) -> None:
     def prepared() -> tuple[tuple[str, ...], int]:
+        routes.forget()
         with CaptureQueriesContext(connection) as queries:
             return prepare(run).allowed_hosts, len(queries)
 

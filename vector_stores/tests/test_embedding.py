@@ -13,6 +13,7 @@ import pytest
 
 from assistant_site.demo.embedding import embed
 from assistant_site.tests.callers import new_tenant
+from tenants import routes
 from tenants.models import Provider, Tenant
 from vector_stores import embedding, vectors
 from vector_stores.embedding import Embedder, EmbeddingFailed, wanted_model
@@ -61,11 +62,13 @@ def test_a_tenants_provider_embeds_with_its_own_model_or_the_usual_one(tenant: T
     assert "sk-mine" not in repr(found)
 
     Provider.objects.filter(pk=provider.pk).update(embedding_model="bge-m3")
+    routes.forget()
     again = wanted_model(tenant.pk)
     assert again is not None
     assert again.model == "bge-m3"
 
     Provider.objects.filter(pk=provider.pk).update(embedding_model="off")
+    routes.forget()
     assert wanted_model(tenant.pk) is None
 
 
