@@ -6,6 +6,7 @@ from django.db import transaction
 
 from assistant_site.wire.tool_types import judge_tools, keep_sealed
 from assistants.models import Assistant
+from tenants.capabilities import FIELDS, judge_model
 from tenants.models import Tenant
 from vector_stores import resources
 
@@ -13,6 +14,7 @@ from vector_stores import resources
 def create_assistant(*, tenant: Tenant, fields: dict[str, Any]) -> Assistant:
     """An assistant of validated fields; nothing is made if a file or store that it names is not there."""
     judge_tools(tenant, fields["tools"])
+    judge_model(tenant.pk, **{name: fields[name] for name in FIELDS}, given=FIELDS)
     with transaction.atomic():
         settled = resources.settled(tenant, fields["tool_resources"])
         assistant: Assistant = Assistant.objects.create(tenant=tenant, **fields | {"tool_resources": settled})
@@ -29,6 +31,9 @@ def modify_assistant(*, tenant: Tenant, assistant_id: str, changes: dict[str, An
         if "tools" in changes:
             keep_sealed(changes["tools"], assistant.tools)
             judge_tools(tenant, changes["tools"])
+        if not changes.keys().isdisjoint(FIELDS):
+            wanted = {name: changes.get(name, getattr(assistant, name)) for name in FIELDS}
+            judge_model(tenant.pk, **wanted, given=changes.keys())
         if changes:
             assistant.change(**changes)
     return assistant

@@ -29,6 +29,7 @@ from runs.serializers import RunObjectSerializer, step_object
 from runs.tasks import enqueue_run
 from runs.turn import DECIDED
 from tenants import end_users
+from tenants.capabilities import FIELDS, judge_model
 from tenants.models import ApiToken, Tenant
 from threads import actions as thread_actions
 from threads.models import Message, MessageStatus, Thread
@@ -92,6 +93,9 @@ def new_run(assistant: Assistant, thread_id: str, body: dict[str, Any], token: A
     extra = body.get("extra_body") or {}
     check_tool_choice(body["tool_choice"], tools)
     token.require_model(chosen("model"))
+    given = [name for name in FIELDS if body.get(name) is not None]
+    if given:  # else it was judged with the assistant
+        judge_model(assistant.tenant_id, **{name: chosen(name) for name in FIELDS}, given=given)
     now = timezone.now()
     return Run(
         tenant_id=assistant.tenant_id,

@@ -132,6 +132,20 @@ async def open_turn(endpoint: Endpoint, body: bytes) -> httpx2.Response:
         raise no_answer(error) from error
 
 
+async def whole_answer(endpoint: Endpoint, path: str, body: bytes | None = None) -> bytes:
+    """The body of an answer that is no stream: to a GET, or with a body to a POST. For small answers.
+
+    Raises as `open_turn` does.
+    """
+    headers = {"Authorization": f"Bearer {endpoint.api_key or 'none'}", "Content-Type": "application/json"}
+    method = "GET" if body is None else "POST"
+    try:
+        answer = await _pool().http.request(method, f"{endpoint.base_url}/{path}", content=body, headers=headers)
+    except (*BROKEN, OSError, httpx2.InvalidURL, UnicodeError) as error:
+        raise no_answer(error) from error
+    return answer.content
+
+
 def no_answer(error: BaseException) -> TurnFailed:
     """What a broken connection means. Silence is not answered by asking again: it took minutes already."""
     detail = f"{type(error).__name__}: {error}"
