@@ -6,6 +6,7 @@ from django.db import models
 from django.utils import timezone
 
 from assistant_site.wire.ids import WireIdField
+from tenants.encryption import SealedJSONField
 from tenants.models import TenantModel
 
 
@@ -23,7 +24,7 @@ class Assistant(TenantModel):
     description = models.CharField(max_length=512, null=True, blank=True)  # noqa: DJ001
     model = models.CharField(max_length=256)
     instructions = models.TextField(null=True, blank=True)  # noqa: DJ001
-    tools = models.JSONField(default=list, blank=True)
+    tools = SealedJSONField(default=list, blank=True)
     tool_resources = models.JSONField(default=dict, blank=True)
     metadata = models.JSONField(default=dict, blank=True)
     # Null: nobody set it, so it is not sent to the model, which may refuse it.

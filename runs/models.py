@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from assistant_site.wire.ids import WireIdField
 from runs.machine import ACTIVE, TERMINAL, Status
+from tenants.encryption import EncryptedField, SealedJSONField
 from tenants.models import TenantModel
 from threads.models import Thread
 
@@ -34,7 +35,7 @@ class Run(TenantModel):
 
     model = models.CharField(max_length=256)
     instructions = models.TextField(null=True)  # noqa: DJ001 null and "" differ on the wire
-    tools = models.JSONField(default=list)
+    tools = SealedJSONField(default=list)
     tool_resources = models.JSONField(default=dict)
     metadata = models.JSONField(default=dict)
     temperature = models.FloatField(null=True)
@@ -54,7 +55,7 @@ class Run(TenantModel):
     code_files = models.JSONField(default=list)  # likewise, for the code interpreter
     model_params = models.JSONField(default=dict)  # the assistant's and the request's, sent to the model as they are
     # The credentials that came with the request, as encrypted JSON; gone when the run has ended.
-    sealed = models.TextField(default="", blank=True, editable=False)
+    sealed = EncryptedField(default="", blank=True, editable=False)
 
     required_action = models.JSONField(null=True)
     last_error = models.JSONField(null=True)

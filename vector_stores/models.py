@@ -199,7 +199,7 @@ class RetrievalServer(models.Model):
         validators=[RegexValidator(r"^https?://[^\s/?#]+[^\s?#]*$", "An address like http://r2r.example.com:7272.")],
     )
     username = models.CharField(max_length=200, blank=True, help_text="Empty: R2R asks for no login.")
-    encrypted_password = models.TextField(blank=True, editable=False)
+    encrypted_password = encryption.EncryptedField(blank=True, editable=False)
 
     class Meta:
         verbose_name = "R2R server"

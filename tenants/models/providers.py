@@ -37,7 +37,8 @@ class Provider(models.Model):
     name = models.CharField(max_length=200)
     is_enabled = models.BooleanField(default=True, db_default=True)
     model_names = model_patterns(
-        "Names of the models that it has, * for any characters. Empty: it is asked for every model."
+        "Names of the models that it has, * for any characters; name=other where it has another name for one. Empty: "
+        "it is asked for every model."
     )
     priority = models.IntegerField(
         default=0,
@@ -56,7 +57,7 @@ class Provider(models.Model):
         # Django's own URL check refuses names without a dot, such as http://ollama:11434/v1.
         validators=[RegexValidator(r"^https?://[^\s/?#]+[^\s?#]*$", "An address like https://api.example.com/v1.")],
     )
-    encrypted_key = models.TextField(blank=True, editable=False)
+    encrypted_key = encryption.EncryptedField(blank=True, editable=False)
     quirks = models.JSONField(default=dict, blank=True, help_text="Habits of a gateway; see docs/configuration.md.")
     embedding_model = models.CharField(
         max_length=200,

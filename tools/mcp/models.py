@@ -8,6 +8,7 @@ from django.db import models
 from django.utils import timezone
 
 from assistant_site.wire.ids import WireIdField
+from tenants import encryption
 from tenants.models import Tenant, TenantModel
 from tools.mcp import headers
 
@@ -56,7 +57,7 @@ class McpServer(models.Model):
         validators=[RegexValidator(URL, "An address like https://mcp.example.com/mcp.")],
         help_text="May be an address of your own network: only registered servers are reached there.",
     )
-    encrypted_headers = models.TextField(blank=True, editable=False)
+    encrypted_headers = encryption.EncryptedField(blank=True, editable=False)
     allowed_tools = models.JSONField(
         null=True,
         blank=True,

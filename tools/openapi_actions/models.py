@@ -28,7 +28,7 @@ class Action(TenantModel):
     updated_at = models.DateTimeField(default=timezone.now, editable=False)
     name = models.CharField(max_length=128)
     operation = models.JSONField()
-    sealed = models.TextField(default="", blank=True, editable=False)  # the authentication, encrypted
+    sealed = encryption.EncryptedField(default="", blank=True, editable=False)  # the authentication
     use_for_everyone = models.BooleanField(
         default=False, help_text="All tenants may use it, where ACTIONS_FOR_EVERYONE is on."
     )

@@ -27,7 +27,7 @@ class SearchKey(TenantModel):
 
     id = WireIdField(prefix="searchkey_")
     provider = models.CharField(max_length=16, choices=PROVIDERS)
-    encrypted_key = models.TextField(blank=True, editable=False)
+    encrypted_key = encryption.EncryptedField(blank=True, editable=False)
     base_url = models.CharField(
         "address",
         max_length=500,
