@@ -136,6 +136,7 @@ TRANSCRIPTION_MODEL = env.text("TRANSCRIPTION_MODEL", default="whisper-1")
 
 RUN_SECONDS = env.number("RUN_SECONDS", default=600, low=1)
 RUN_TURNS = env.number("RUN_TURNS", "LLM_MAX_STEP", default=25, low=1)
+BUDGET_COMPLETION_TOKENS = env.number("BUDGET_COMPLETION_TOKENS", default=4_096, low=16)
 RUN_LEASE_SECONDS = env.number("RUN_LEASE_SECONDS", default=30, low=3)
 RUN_ATTEMPTS = env.number("RUN_ATTEMPTS", default=3, low=1)
 RUNS_PER_WORKER = env.number("RUNS_PER_WORKER", default=256, low=1)

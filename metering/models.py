@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from tenants.models import ApiToken, Tenant, TenantModel
 
-MONEY_DIGITS, MONEY_PLACES = 20, 10
+MONEY_DIGITS, MONEY_PLACES = 30, 10
 
 
 def money(help_text: str = "") -> "models.DecimalField[Decimal, Decimal]":
@@ -176,6 +176,7 @@ class LedgerEntry(TenantModel):
             models.Index(fields=["id"], name="entries_to_roll_up", condition=models.Q(is_rolled_up=False)),
             models.Index(fields=["run_id"], name="entries_of_run", condition=~models.Q(run_id="")),
             models.Index(fields=["tenant", "settled_at"], name="entries_of_tenant"),
+            models.Index(fields=["id"], name="entries_reserved", condition=models.Q(state="reserved")),
         ]
 
     def __str__(self) -> str:

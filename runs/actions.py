@@ -19,6 +19,8 @@ from assistant_site.wire import grammar
 from assistant_site.wire.errors import InvalidRequest, NotFound
 from assistant_site.wire.tool_types import judge_tools
 from assistants.models import Assistant
+from metering import budgets
+from metering.budgets import Spender
 from runs import credentials, events, machine
 from runs.events import Telling, run_event
 from runs.machine import Status
@@ -127,6 +129,13 @@ def new_run(assistant: Assistant, thread_id: str, body: dict[str, Any], token: A
     )
 
 
+def assistant_of(tenant: Tenant, assistant_id: str, **more: Subquery) -> Assistant:
+    """The assistant, with word on whether its tenant has budgets, and with what else the same query is to bring."""
+    assistant: Assistant = budgets.flagged(Assistant.objects.of(tenant).annotate(**more)).fetch(assistant_id)
+    budgets.note(assistant.tenant_id, assistant.has_budgets)  # type: ignore[attr-defined]
+    return assistant
+
+
 def check_tool_choice(choice: Any, tools: list[dict[str, Any]]) -> None:
     """A forced tool must be one the run has."""
     if not isinstance(choice, dict):
@@ -168,7 +177,7 @@ def start_run(*, tenant: Tenant, token: ApiToken, thread_id: str, body: dict[str
     It is for the end user who is named, else for that of its thread.
     """
     of_thread = Thread.objects.of(tenant).filter(pk=thread_id).values("end_user")[:1]
-    assistant: Any = Assistant.objects.of(tenant).annotate(end_user=Subquery(of_thread)).fetch(body["assistant_id"])
+    assistant: Any = assistant_of(tenant, body["assistant_id"], end_user=Subquery(of_thread))
     user = user or assistant.end_user or ""
     end_users.admit(tenant.pk, user)
     run = new_run(assistant, thread_id, body, token, user)
@@ -200,7 +209,7 @@ def refuse_run(thread: Thread, added: int) -> None:
 
 def start_thread_and_run(*, tenant: Tenant, token: ApiToken, body: dict[str, Any], user: str) -> Run:
     """A new thread with a run on it, for one end user; nothing is made unless everything is right."""
-    assistant = Assistant.objects.of(tenant).fetch(body["assistant_id"])
+    assistant = assistant_of(tenant, body["assistant_id"])
     judge_own_tools(tenant, body)
     draft = body["thread"] or {"messages": [], "tool_resources": {}, "metadata": {}, "user": None}
     draft["tool_resources"] = draft["tool_resources"] | body["tool_resources"]
@@ -224,7 +233,8 @@ def nothing_to_go_on() -> InvalidRequest:
 
 
 def insert(run: Run, *, told_before: int) -> None:
-    """Stores a new run; `told_before` events come before `created` and `queued`."""
+    """Stores a new run; `told_before` events come before `created` and `queued`. Refused where a budget is used up."""
+    budgets.refuse_if_exhausted(Spender(run.tenant_id, run.token_id, run.end_user))
     run.event_position = told_before + 2
     run.save(force_insert=True)
 

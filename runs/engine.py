@@ -22,7 +22,8 @@ from assistant_site.db.errors import first_line
 from assistant_site.db.threads import DatabaseThreads
 from assistant_site.llm import transport
 from assistant_site.tuning import settle
-from runs import holding, recovery
+from metering import ledger, usage
+from runs import charging, holding, recovery
 from runs.events import Appender
 from runs.execution import Execution
 from runs.machine import Status
@@ -36,6 +37,7 @@ logger = logging.getLogger(__name__)
 BEATS_PER_LEASE = 3
 TICK_SECONDS = 2.0
 TIDY_SECONDS = 600.0
+ACCOUNT_SECONDS = 10.0
 FULL_PATIENCE_SECONDS = 5.0
 
 
@@ -96,6 +98,7 @@ class Engine:
                 self._listen(),
                 self._show_alive(),
                 self._tidy(),
+                self._keep_accounts(),
             )
         ]
 
@@ -189,6 +192,19 @@ class Engine:
                 await self.database.run(KeptAnswer.forget_old)
             except Exception:
                 logger.exception("Old answers could not be deleted; the next look will.")
+
+    async def _keep_accounts(self) -> None:
+        """Gives back what the dead have reserved of budgets, and adds up the day's usage."""
+        while True:
+            await asyncio.sleep(ACCOUNT_SECONDS * random.uniform(0.75, 1.25))  # noqa: S311 jitter, not secrecy
+            try:
+                await self.database.run(ledger.release_abandoned, charging.over)
+                while await self.database.run(usage.roll_up) == usage.ROLLED_UP_AT_ONCE:
+                    pass
+            except (DatabaseError, InterfaceError) as error:
+                logger.error("The accounts could not be kept: %s", first_line(error))
+            except Exception:
+                logger.exception("The accounts could not be kept; the next look will.")
 
     async def _drain(self) -> None:
         self._draining = True

@@ -8,7 +8,10 @@ import asyncio
 import contextlib
 import copy
 import logging
+import random
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -18,8 +21,10 @@ from django.utils import timezone
 
 from assistant_site.db.errors import first_line
 from assistant_site.db.threads import DatabaseThreads
-from assistant_site.llm.chat import ModelFailed, Usage
-from runs import asking, flaws, holding, serving
+from assistant_site.llm.chat import ChatRequest, ModelFailed, Usage
+from metering.budgets import InsufficientQuota
+from metering.ledger import InFlight
+from runs import asking, charging, flaws, holding, serving
 from runs.events import Appender, RunLog, Telling
 from runs.hearing import Hearing
 from runs.holding import LostClaim
@@ -33,6 +38,11 @@ from tools.links import Links
 from tools.registry import refreshing
 
 logger = logging.getLogger(__name__)
+
+# Of a turn that waits until other calls have given back what they do not need of a budget.
+IN_FLIGHT_SECONDS = 60.0
+FIRST_PAUSE_SECONDS = 0.1
+MAX_PAUSE_SECONDS = 2.0
 
 SORRY = {"code": "server_error", "message": "Sorry, something went wrong."}
 
@@ -152,13 +162,18 @@ class Execution(Hearing):
             return False
         turn = self._turn = Turn(run.turns + 1, prepared.offered, prepared.brought.images)
         turn.window = prepared.profile.context_window
+        if prepared.has_budgets:
+            prepared = replace(prepared, request=await self.within_budgets(turn.number, prepared))
         self._files = prepared.brought.files
         self._links = Links(prepared.code_links | self._files.keys())
         sources = prepared.brought.sources
         self._citations = Citations(sources) if serving.gives_sources(prepared.offered) else None
-        async with contextlib.aclosing(asking.events_of(prepared, turn)) as events:
-            async for event in events:
-                await self.take_in(turn, event)
+        try:
+            async with contextlib.aclosing(asking.events_of(prepared, turn)) as events:
+                async for event in events:
+                    await self.take_in(turn, event)
+        finally:
+            run.route = turn.route
         await self.take_rest(turn)
         again = await self.conclude(turn)
         self._turn = None
@@ -173,6 +188,33 @@ class Execution(Hearing):
         again = await self.conclude_calls(turn, step, step.carry[DECIDED]["spent"])
         self._turn = None
         return again
+
+    async def within_budgets(self, turn: int, prepared: Prepared) -> ChatRequest:
+        """Reserves what the turn may cost; the request with the longest answer that this allows.
+
+        Waits a while for the reservations of others. Raises `ModelFailed` where a budget has nothing left.
+        """
+        run = self.held
+        run.has_reserved = True  # from now on something may be
+        patient_until = time.monotonic() + IN_FLIGHT_SECONDS
+        pause = FIRST_PAUSE_SECONDS
+        while True:
+            patient = time.monotonic() < patient_until
+            try:
+                allowed = await self.whole(
+                    self.database.run(
+                        partial(charging.reserve, run, turn, prepared.request, prepared.profile, patient=patient)
+                    )
+                )
+            except InFlight:
+                await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 jitter
+                pause = min(pause * 1.5, MAX_PAUSE_SECONDS)
+            except InsufficientQuota as refused:
+                raise ModelFailed("rate_limit_exceeded", refused.message, status=refused.status) from None
+            else:
+                if allowed is None:
+                    raise LostClaim(run.pk)
+                return allowed
 
     # --- What follows from a turn -----------------------------------------------------------------------------------
 
@@ -255,6 +297,7 @@ class Execution(Hearing):
     # --- Bad ends ---------------------------------------------------------------------------------------------------
 
     async def fail(self, error: dict[str, str], *, spent: dict[str, Any] | None = None) -> None:
+        self.held.route = getattr(self._turn, "route", None)
         await self.whole(self.end_badly(holding.fail, error, spent=spent))
 
     async def end_quietly(self) -> None:

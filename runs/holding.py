@@ -13,7 +13,8 @@ from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from runs import machine
+from metering import budgets
+from runs import charging, machine
 from runs.actions import MovedMeanwhile, close_open_objects, count_message, move
 from runs.events import Telling, run_event
 from runs.machine import Status
@@ -37,7 +38,8 @@ def lease_end() -> Any:
 def claim(run_id: str, owner: str) -> tuple[Run, Telling] | None:
     """Takes a queued run; None if it is not to be had. Nothing of it is open: who queued it saw to that."""
     queued = Run.objects.across_tenants().filter(pk=run_id, status=Status.QUEUED, expires_at__gt=Now())
-    for run in queued[:1]:
+    for run in budgets.flagged(queued)[:1]:
+        budgets.note(run.tenant_id, run.has_budgets)
         before = run.event_position
         if not was_told(run):
             mend(run)
@@ -190,6 +192,8 @@ def wait_for_outputs(
             **cost,
         )
         step.save(update_fields=["step_details", "spent", "carry"])
+        if cost:
+            charging.charge(run, turn, spent, len(calls))
     return [run_event(run)]
 
 
@@ -204,6 +208,8 @@ def keep_calls(
     with transaction.atomic():
         _write_run(run, position, **cost)
         step.save(update_fields=["step_details", "carry", "spent"])
+        if cost:
+            charging.charge(run, step.turn, spent, len(calls))
     return []
 
 
@@ -230,6 +236,8 @@ def complete_calls(
     with transaction.atomic():
         _write_run(run, position + 1, turns=turn, **cost)
         step.save(update_fields=["step_details", "status", "completed_at", "spent", "carry"])
+        if cost:
+            charging.charge(run, turn, spent, len(calls))
     return [("thread.run.step.completed", step_object(step, run.include))]
 
 
@@ -255,6 +263,7 @@ def finish(
         if message:
             step, row, content = message
             told = _close_message(run, step, row, content, spent, message_reason)
+        charging.charge(run, turn, spent)
     return [*told, run_event(run)]
 
 
@@ -278,6 +287,7 @@ def fail(
             failed_at=timezone.now(),
             spent=added_usage(run.spent, spent or {}),
         )
+        charging.charge(run, run.turns + 1, spent)
     return [*told, run_event(run)]
 
 
@@ -287,6 +297,7 @@ def expire(run: Run, position: int, *, content: list[dict[str, Any]] | None = No
         _write_run(run, position)
         told = close_open_objects(run, StepStatus.EXPIRED, content=content)
         _end_hold(run, Status.EXPIRED, position + len(told) + 1)
+        charging.release(run)
     return [*told, run_event(run)]
 
 
@@ -300,6 +311,7 @@ def finish_cancelled(run: Run, position: int, *, content: list[dict[str, Any]] |
         cancelling = run_event(run)
         told = close_open_objects(run, StepStatus.CANCELLED, content=content)
         _end_hold(run, Status.CANCELLED, position + len(told) + 2, cancelled_at=timezone.now())
+        charging.release(run)
     return [cancelling, *told, run_event(run)]
 
 
@@ -311,6 +323,7 @@ def hand_back(run: Run, position: int, *, content: list[dict[str, Any]] | None =
         _end_hold(
             run, Status.QUEUED, position + len(told) + 1, queued_at=timezone.now(), attempt=max(0, run.attempt - 1)
         )
+        charging.release(run)
     return [*told, run_event(run)]
 
 

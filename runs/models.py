@@ -70,6 +70,10 @@ class Run(TenantModel):
     attempt = models.IntegerField(default=0)
     event_position = models.BigIntegerField(default=0)
 
+    # Not stored: who answers the turn that its holder is taking, and whether something is reserved for it.
+    route: Any = None
+    has_reserved = False
+
     class Meta(TenantModel.Meta):
         indexes = [
             models.Index(fields=["thread", "id"], name="runs_of_thread"),

@@ -4,6 +4,7 @@ import logging
 from dataclasses import dataclass
 
 from assistant_site.llm.chat import ChatRequest, ModelFailed
+from metering import budgets
 from runs import brought, context, serving
 from runs.brought import Brought
 from runs.images import are_fetched
@@ -29,6 +30,7 @@ class Prepared:
     profile: Profile  # what is known of the model, its window in any case
     code_links: frozenset[str] = frozenset()  # names of the code's files, to which it may link
     allowed_hosts: tuple[str, ...] = ()  # where its images may be fetched from though it is not public
+    has_budgets: bool = False  # whether its tenant has any
 
 
 def prepare(run: Run) -> Prepared:
@@ -48,7 +50,8 @@ def prepare(run: Run) -> Prepared:
     routes = routes_of(run)
     fetched = any(are_fetched(route.endpoint, request) for route in routes)
     allowed_hosts = reach.allowed_for(run.tenant_id) if fetched else ()
-    return Prepared(routes, request, tools, brought.by(run), profile, links, allowed_hosts)
+    has_budgets = budgets.has_budgets(run.tenant_id)
+    return Prepared(routes, request, tools, brought.by(run), profile, links, allowed_hosts, has_budgets)
 
 
 def routes_of(run: Run) -> list[Route]:

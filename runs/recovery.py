@@ -10,6 +10,7 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from metering import ledger
 from runs import events
 from runs.actions import close_open_objects, move
 from runs.events import Telling, run_event
@@ -96,6 +97,7 @@ def _take_from_dead(run: Run) -> Telling:
     else:
         told = _close(run, StepStatus.FAILED, keeps_calls=True)
         move(run, Status.QUEUED, event_position=_gap(run, told), queued_at=timezone.now())
+    ledger.release_of_run(run.pk)
     return [*told, run_event(run)]
 
 
@@ -103,6 +105,7 @@ def _end_cancelled(run: Run) -> Telling:
     first = run_event(run)  # its holder died before it could tell
     told = [first, *_close(run, StepStatus.CANCELLED)]
     move(run, Status.CANCELLED, event_position=_gap(run, told), cancelled_at=timezone.now())
+    ledger.release_of_run(run.pk)
     return [*told, run_event(run)]
 
 
