@@ -29,6 +29,9 @@ from assistant_site.llm.chat import Endpoint
 from assistant_site.llm.errors import NOT_COMPATIBLE, ProviderError, error_in, judge, without_secrets
 from assistant_site.llm.headers import retry_after
 from assistant_site.llm.tokens import estimate_text
+from metering.budgets import InsufficientQuota, Spender
+from metering.calls import Metered
+from metering.models import EntryKind
 from tenants import routes
 from tenants.encryption import Undecryptable
 from vector_stores import vectors
@@ -67,6 +70,13 @@ class _TooMuch(EmbeddingFailed):
     """The server refused this batch; a smaller one may pass."""
 
 
+class QuotaExceeded(EmbeddingFailed):
+    """A budget of the tenant has nothing left for it."""
+
+    def __init__(self) -> None:
+        super().__init__("A budget of the tenant is used up, so nothing is embedded.", transient=False)
+
+
 @dataclass(frozen=True)
 class Embedder:
     """`model` is what a store keeps: vectors of the same `model` can be compared.
@@ -76,6 +86,7 @@ class Embedder:
 
     endpoint: Endpoint
     model: str
+    tenant_id: str  # who pays
 
     def embed(self, texts: list[str]) -> list[list[float]]:
         """The vectors of passages, each of length 1, all of one dimension. Raises `EmbeddingFailed`."""
@@ -96,13 +107,14 @@ class Embedder:
     def _embed(self, texts: list[str], *, attempts: int, seconds: float) -> list[list[float]]:
         server = (self.endpoint.base_url, self.endpoint.api_key, self.model)
         _failures.check(server)
-        asking = _Asking(self.endpoint, *_name_and_dimensions(self.model), attempts=attempts, seconds=seconds)
+        name, dimensions = _name_and_dimensions(self.model)
+        asking = _Asking(self.endpoint, name, dimensions, Spender(self.tenant_id), attempts=attempts, seconds=seconds)
         try:
             found = [vector for batch in _batches(texts) for vector in asking.embed(batch)]
             if len({len(vector) for vector in found}) > 1:
                 raise EmbeddingFailed("The embedding server gave vectors of different dimensions.", transient=False)
-        except _TooMuch:
-            raise  # says something about these texts, not about the server
+        except (_TooMuch, QuotaExceeded):
+            raise  # says something about these texts or the tenant, not about the server
         except EmbeddingFailed as failure:
             if not (isinstance(failure, _Again) and failure.is_answer):
                 _failures.remember(server, failure)
@@ -132,7 +144,7 @@ def wanted_model(tenant_id: str) -> Embedder | None:
     name = name or DEFAULT_MODEL
     if settings.EMBEDDING_DIMENSIONS:
         name = f"{name}@{settings.EMBEDDING_DIMENSIONS}"
-    return Embedder(endpoint, name)
+    return Embedder(endpoint, name, tenant_id)
 
 
 def embedder_of(tenant_id: str, model: str) -> Embedder | None:
@@ -248,6 +260,7 @@ class _Asking:
     endpoint: Endpoint
     name: str
     dimensions: int
+    spender: Spender
     attempts: int
     seconds: float
 
@@ -275,6 +288,19 @@ class _Asking:
         raise AssertionError("the last attempt returns or raises")
 
     def _once(self, texts: list[str]) -> list[list[float]]:
+        prompt = sum(map(estimate_text, texts))
+        try:
+            metered = Metered.begin(EntryKind.EMBEDDING, self.spender, self.name, prompt)
+        except InsufficientQuota:
+            raise QuotaExceeded from None
+        try:
+            answer = self._answer_to(texts)
+            metered.settle_answer(answer)
+        finally:
+            metered.release()  # if there was no answer
+        return _vectors_in(answer, len(texts))
+
+    def _answer_to(self, texts: list[str]) -> dict[str, Any]:
         body: dict[str, Any] = {"model": self.name, "input": texts, "encoding_format": "float"}
         if self.dimensions:
             body["dimensions"] = self.dimensions
@@ -290,9 +316,9 @@ class _Asking:
             raise _Again(message, is_answer=False) from error
         except (httpx2.InvalidURL, UnicodeError) as error:
             raise EmbeddingFailed("The embedding server's address cannot be used.", transient=False) from error
-        return _vectors_in(self._body_of(answer), len(texts))
+        return self._body_of(answer)
 
-    def _body_of(self, answer: httpx2.Response) -> Any:
+    def _body_of(self, answer: httpx2.Response) -> dict[str, Any]:
         try:
             body = orjson.loads(answer.content)
         except orjson.JSONDecodeError:

@@ -8,6 +8,7 @@ from vector_stores import upstream
 from vector_stores.extraction import CannotExtract
 
 WHAT = "transcription service"
+ANSWER_TOKENS = 1_000  # for the tenant's budgets; what was used is only counted if the service says it
 
 
 def transcribe(tenant_id: str, path: Path, filename: str) -> str:
@@ -17,7 +18,9 @@ def transcribe(tenant_id: str, path: Path, filename: str) -> str:
             tenant_id,
             "audio/transcriptions",
             WHAT,
-            settings.TRANSCRIPTION_MODEL,
+            model=settings.TRANSCRIPTION_MODEL,
+            prompt=0,
+            completion=ANSWER_TOKENS,
             files={"file": (filename, sound)},
             data={"response_format": "json"},
         )

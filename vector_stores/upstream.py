@@ -12,6 +12,10 @@ from django.conf import settings
 
 from assistant_site.llm.chat import Endpoint
 from assistant_site.llm.errors import without_secrets
+from assistant_site.llm.usage import usage_of
+from metering.budgets import InsufficientQuota, Spender
+from metering.calls import Metered
+from metering.models import EntryKind
 from tenants.encryption import Undecryptable
 from tenants.routes import Route, routes_for
 from vector_stores.extraction import CannotExtract
@@ -24,13 +28,32 @@ _WORTH_ANOTHER_TRY = {408, 409, 429, 500, 502, 503, 504}
 _NOT_OF_THE_PROVIDER = {400, 413, 415, 422}  # the file is refused, and would be elsewhere
 
 
-def post(tenant_id: str, path: str, what: str, model: str, **request: Any) -> dict[str, Any]:
+def post(
+    tenant_id: str, path: str, what: str, *, model: str, prompt: int, completion: int, **request: Any
+) -> dict[str, Any]:
     """A provider's JSON; `CannotExtract` if none gives any. `what` names the service for the file's owner.
 
     The model goes into the form's `data` or the `json`. The providers' own words stay in the log: they may name inner
-    addresses.
+    addresses. `prompt` and `completion` are the tokens that the tenant's budgets must have room for; what is counted is
+    what the answer says was used.
     """
     waiting = _routes(tenant_id, what, model)
+    try:
+        metered = Metered.begin(EntryKind.CHAT, Spender(tenant_id), model, prompt, completion)
+    except InsufficientQuota:
+        raise CannotExtract("server_error", f"A budget is used up, so the {what} was not asked.") from None
+    try:
+        route, answer = _answer(waiting, path, what, **request)
+        metered.answered_by(route.provider_id, route.model)
+        if used := usage_of(answer.get("usage")):
+            metered.settle(used)
+        return answer
+    finally:
+        metered.release()  # if there was no answer, or none that says what it took
+
+
+def _answer(waiting: list[Route], path: str, what: str, **request: Any) -> tuple[Route, dict[str, Any]]:
+    """Who answered, and what."""
     timeout = httpx2.Timeout(settings.LLM_SILENCE_SECONDS, connect=settings.LLM_CONNECT_SECONDS)
     status = 0
     body = "json" if "json" in request else "data"
@@ -55,7 +78,7 @@ def post(tenant_id: str, path: str, what: str, model: str, **request: Any) -> di
                 continue
             status = answer.status_code
             if status < 300:
-                return _json(answer, what, endpoint)
+                return route, _json(answer, what, endpoint)
             logger.warning("%s of %s answered %s: %s", what, endpoint.base_url, status, _said(answer, endpoint))
             if status in _WORTH_ANOTHER_TRY:
                 waiting.append(route)

@@ -27,7 +27,7 @@ def call(caller: LocalCaller, key: str, **more: Any) -> Call:
 
 
 def budget(caller: LocalCaller, amount: int | str, **fields: Any) -> Budget:
-    made = Budget.objects.create(tenant=caller.tenant, amount=Decimal(amount), **fields)
+    made: Budget = Budget.objects.create(tenant=caller.tenant, amount=Decimal(amount), **fields)
     budgets.forget()
     return made
 

@@ -13,6 +13,8 @@ import pytest
 
 from assistant_site.demo.embedding import embed
 from assistant_site.tests.callers import new_tenant
+from metering import budgets
+from metering.calls import Metered
 from tenants import routes
 from tenants.models import Provider, Tenant
 from vector_stores import embedding, vectors
@@ -21,8 +23,8 @@ from vector_stores.tests.embedding_server import Answer, EmbeddingServer, answer
 
 
 @pytest.fixture
-def embedder(embedding_server: EmbeddingServer) -> Embedder:
-    found = wanted_model("tenant_any")
+def embedder(embedding_server: EmbeddingServer, tenant: Tenant) -> Embedder:
+    found = wanted_model(tenant.pk)
     assert found is not None
     return found
 
@@ -99,9 +101,9 @@ def test_a_store_of_a_former_model_is_asked_with_that_model(
     assert embedding.embedder_of(tenant.pk, "") is None
 
 
-def test_shortened_vectors_are_another_model(embedding_server: EmbeddingServer, settings: Any) -> None:
+def test_shortened_vectors_are_another_model(embedding_server: EmbeddingServer, tenant: Tenant, settings: Any) -> None:
     settings.EMBEDDING_DIMENSIONS = 32
-    found = wanted_model("tenant_any")
+    found = wanted_model(tenant.pk)
     assert found is not None
     assert found.model == "test-model@32"
     assert len(found.embed(["a"])[0]) == 32
@@ -251,10 +253,10 @@ def test_a_text_that_is_refused_does_not_close_the_server_for_others(
     assert embedder.embed(["b"])
 
 
-def test_a_server_that_is_gone_is_a_failure_that_may_pass(settings: Any) -> None:
+def test_a_server_that_is_gone_is_a_failure_that_may_pass(tenant: Tenant, settings: Any) -> None:
     embedding.forget()
     settings.EMBEDDING_BASE_URL = "http://127.0.0.1:1/v1"
-    found = wanted_model("tenant_any")
+    found = wanted_model(tenant.pk)
     assert found is not None
     with pytest.raises(EmbeddingFailed, match="could not be reached") as raised:
         found.embed(["a"])
@@ -268,7 +270,12 @@ def test_the_same_query_is_embedded_once(embedder: Embedder, embedding_server: E
     assert [body["input"] for body in embedding_server.asked] == [["query: hello"], ["query: goodbye"]]
 
 
-def test_threads_share_the_client(embedder: Embedder, embedding_server: EmbeddingServer) -> None:
+def test_threads_share_the_client(
+    embedder: Embedder, embedding_server: EmbeddingServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The test's transaction is not theirs.
+    monkeypatch.setattr(budgets, "has_budgets", lambda tenant_id: False)
+    monkeypatch.setattr(Metered, "settle", lambda *given: None)
     found: dict[int, list[list[float]]] = {}
 
     def work(number: int) -> None:
