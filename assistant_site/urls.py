@@ -51,6 +51,7 @@ api: list[URLPattern | URLResolver] = [
     path("chat/completions", passthrough.ChatCompletionsView.as_view()),
     path("embeddings", passthrough.EmbeddingsView.as_view()),
     path("", include("tenants.urls")),
+    path("", include("metering.urls")),
     path("", include("files.urls")),
     path("", include("vector_stores.urls")),
     path("", include("assistants.urls")),

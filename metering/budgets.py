@@ -161,14 +161,19 @@ def share_lock(tenant_id: str) -> tuple[str, list[Any]]:
     return "SELECT pg_advisory_xact_lock_shared(%s, hashtext(%s))", [_LOCKS, tenant_id]
 
 
+def hold_alone(tenant_id: str) -> None:
+    """Holds the tenant's lock against all settlements until the transaction ends."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [_LOCKS, tenant_id])
+
+
 def open_balances(tenant_id: str, wanted: Sequence[tuple[Budget, str]], moment: datetime) -> None:
     """Makes the balances of these budgets (each for an end user) that are missing, with what the ledger says.
 
-    Waits for the tenant's settlements under way, and they for it: keep it in a transaction of its own.
+    Waits for the tenant's settlements under way, and they for it.
     """
     with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [_LOCKS, tenant_id])
+        hold_alone(tenant_id)
         there = Budget.objects.across_tenants().filter(pk__in=[budget.pk for budget, _ in wanted])
         alive = {budget.pk: budget for budget in there.order_by("pk").select_for_update(no_key=True)}
         for stale, end_user in wanted:

@@ -18,8 +18,11 @@ MCP = {"callAssistantsOverMcp", "callAssistantOverMcp"}
 TOKENS = {"listTokens", "createToken", "getToken", "modifyToken", "refreshToken", "refreshTokenByGet", "deleteToken"}
 TENANTS = {"listTenants", "createTenant", "getTenant", "modifyTenant", "suspendTenant", "resumeTenant"}
 END_USERS = {"listEndUsers", "getEndUser", "modifyEndUser", "listAllRuns"}
+BUDGETS = {"listBudgets", "createBudget", "getBudget", "modifyBudget", "deleteBudget"}
+PRICES = {"listPrices", "createPrice", "deletePrice"}
+OPERATING = {"getUsage"} | TOKENS | TENANTS | END_USERS | BUDGETS | PRICES
 # Ours, not OpenAI's.
-EXTENSIONS = {"listThreads", "streamRunEvents"} | ACTIONS | MCP | TOKENS | TENANTS | END_USERS
+EXTENSIONS = {"listThreads", "streamRunEvents"} | ACTIONS | MCP | OPERATING
 
 
 @pytest.fixture(scope="module")

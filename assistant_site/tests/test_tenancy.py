@@ -33,6 +33,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "vector_stores/<str:vector_store_id>/files": {"file_id": "file-x"},
     "vector_stores/<str:vector_store_id>/files/<str:file_id>": {"attributes": {}},
     "vector_stores/<str:vector_store_id>/file_batches": {"file_ids": ["file-x"]},
+    "budgets/<str:budget_id>": {"amount": 2},
 }
 PING = {
     "openapi": "3.0.3",
@@ -59,6 +60,10 @@ FREE = {
     "tokens",
     "end_users",
     "end_users/<path:name>",
+    "budgets",
+    "usage",
+    "prices",  # the operator's alone
+    "prices/<str:price_id>",
 }
 VERBS = ("GET", "POST", "DELETE")
 
@@ -122,6 +127,7 @@ def things_of(caller: LocalCaller) -> dict[str, str]:
         "vector_store_id": store,
         "batch_id": caller.post(f"vector_stores/{store}/file_batches", {"file_ids": [file]})["id"],
         "upload_id": caller.post("uploads", upload)["id"],
+        "budget_id": caller.post("budgets", {"amount": 10**9})["id"],
         "action_id": caller.post("actions", {"openapi_schema": PING}).body[0]["id"],
         "token": ApiToken.objects.get(tenant=caller.tenant).pk,
     }
