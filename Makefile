@@ -24,7 +24,7 @@ define environment
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check slow fix contract gateways r2r mcp searxng chaos chaos-short sandbox test-sandbox test-sandbox-walls bench-retrieval bench-sandbox bench-scale lock venv installed installed-dev
+.PHONY: help run test check slow fix contract gateways r2r mcp searxng chaos chaos-short sandbox test-sandbox test-sandbox-walls bench-retrieval bench-sandbox bench-scale bench-fairness lock venv installed installed-dev
 .NOTPARALLEL:
 
 help: ## this list
@@ -88,6 +88,9 @@ bench-sandbox: installed-dev ## what code sessions cost: start, execution, memor
 
 bench-scale: installed-dev ## search in a store of 200,000 passages beside a thousand small ones; 15 minutes, 4 GB
 	@exec $(PYTHON) -m benchmarks.scale
+
+bench-fairness: installed-dev ## first tokens of nine tenants beside one with 2,000 queued runs; four minutes
+	@exec $(PYTHON) -m benchmarks.fairness
 
 check: installed-dev ## format, lint, import contracts, types, missing migrations
 	$(PYTHON) -m ruff format --check .

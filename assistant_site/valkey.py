@@ -38,6 +38,7 @@ def of_this_loop() -> "redis.asyncio.Redis":
 
 
 STOP_CHANNEL = "holdfast:stop"
+WAITING_CHANNEL = "holdfast:waiting"  # where a worker that leaves runs queued says its name
 
 
 def tell_workers_to_stop(run_id: str) -> None:

@@ -245,7 +245,7 @@ def measure(title: str, asked: list[tuple[Any, str, str]], report: "Report", tim
         "vectors": lambda store, query: vectors.nearest(_place(store), vector_of[query], 50),
         "the whole search": lambda store, query: search([store], [query], limit=TOP),
     }
-    embedder = Known(Endpoint("http://nobody", "none"), "model")
+    embedder = Known(Endpoint("http://nobody", "none"), "model", tenant_id="tenant_none")
     with patch("vector_stores.embedding.wanted_model", return_value=embedder):
         for name, way in ways.items():
             for store, query, _ in asked[:5]:

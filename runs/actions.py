@@ -251,7 +251,7 @@ def tell(run: Run, after: int, told: Telling) -> None:
     def now() -> None:
         events.append(run.pk, after, told)
         if run.status == Status.QUEUED:
-            enqueue_run(run.pk)
+            enqueue_run(run.pk, run.tenant_id)
 
     once_committed(now)
 

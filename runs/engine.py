@@ -1,7 +1,8 @@
 """The engine of a worker process: one event loop in a thread that carries many runs at once.
 
-django-q2 hands out, asyncio carries: a task only passes a run's id to `submit`, which blocks while the engine is full.
-Beside the runs the loop renews their leases, looks for runs that nobody works on, and listens for stops.
+django-q2 hands out, asyncio carries: a task only passes a run's id to `submit`. Whether the run is taken now or in its
+tenant's turn is for `taking`. Beside the runs the loop renews their leases, looks for runs that nobody works on, and
+listens for stops.
 """
 
 import asyncio
@@ -27,6 +28,7 @@ from runs import charging, holding, recovery
 from runs.events import Appender
 from runs.execution import Execution
 from runs.machine import Status
+from runs.taking import Taker
 from runs.tasks import enqueue_run
 from runs.workers import ALIVE_KEY, ALIVE_SECONDS, note_end
 from tenants import health
@@ -38,15 +40,14 @@ BEATS_PER_LEASE = 3
 TICK_SECONDS = 2.0
 TIDY_SECONDS = 600.0
 ACCOUNT_SECONDS = 10.0
-FULL_PATIENCE_SECONDS = 5.0
 
 
 class Engine:
     def __init__(self) -> None:
         self.owner = f"{socket.gethostname()}:{os.getpid()}"
-        self._places = threading.BoundedSemaphore(settings.RUNS_PER_WORKER)
         self._loop = asyncio.new_event_loop()
         self._executions: dict[str, Execution] = {}
+        self._taker = Taker(self.owner, self._executions, self._begin)
         self._draining = False
         self._started = threading.Event()
         self._thread = threading.Thread(target=self._run_loop, name="engine", daemon=True)
@@ -57,16 +58,9 @@ class Engine:
         self._thread.start()
         self._started.wait()
 
-    def submit(self, run_id: str) -> None:
-        """Takes the run as soon as there is a place for it.
-
-        If there is none for a while the row stays queued, where any worker's ticker finds it: a task that blocked
-        for ever would keep the worker from stopping.
-        """
-        if not self._places.acquire(timeout=FULL_PATIENCE_SECONDS):
-            logger.info("No place for %s yet.", run_id)
-            return
-        self._loop.call_soon_threadsafe(self._begin, run_id)
+    def submit(self, run_id: str, tenant_id: str) -> None:
+        """Takes the run, or leaves it queued until it is its tenant's turn. Never waits."""
+        self._loop.call_soon_threadsafe(self._offer, run_id, tenant_id)
 
     def drain(self) -> None:
         """Ends the engine: no new runs, some time for those under way, the rest is handed back to the queue."""
@@ -89,12 +83,14 @@ class Engine:
         self.database = DatabaseThreads(settings.WORKER_DATABASE_THREADS)
         self.appender = Appender(valkey.of_this_loop())
         await transport.warm_up()  # the first run shall not wait for imports and TLS contexts
+        self._picking = asyncio.create_task(self._taker.pick(self.database))
         self._chores = [
             asyncio.create_task(chore)
             for chore in (
                 self.appender.run(),
                 self._beat(),
                 self._tick(),
+                self._taker.feel(),
                 self._listen(),
                 self._show_alive(),
                 self._tidy(),
@@ -102,18 +98,18 @@ class Engine:
             )
         ]
 
-    def _begin(self, run_id: str) -> None:
-        """The place is taken; the execution gives it back."""
-        if self._draining or run_id in self._executions:
-            self._places.release()
-            return
-        execution = Execution(run_id, self.owner, self.database, self.appender)
+    def _offer(self, run_id: str, tenant_id: str) -> None:
+        if not self._draining:
+            self._taker.offer(run_id, tenant_id)
+
+    def _begin(self, run_id: str, tenant_id: str) -> None:
+        execution = Execution(run_id, tenant_id, self.owner, self.database, self.appender)
         self._executions[run_id] = execution
         execution.start().add_done_callback(lambda task: self._ended(execution, task))
 
     def _ended(self, execution: Execution, task: "asyncio.Task[None]") -> None:
         self._executions.pop(execution.run_id, None)
-        self._places.release()
+        self._taker.ended(execution)
         if not task.cancelled() and (error := task.exception()) is not None:
             logger.error("The execution of %s broke.", execution.run_id, exc_info=error)
 
@@ -149,33 +145,34 @@ class Engine:
             if self._draining:
                 return
             try:
-                waiting = await self.database.run(recovery.tick)
+                await self.database.run(recovery.tick)
                 if health.is_due():
                     await self.database.run(health.write)
             except (DatabaseError, InterfaceError) as error:
                 logger.error("The ticker could not look for runs: %s", first_line(error))
-                continue
             except Exception:
                 logger.exception("The ticker failed; it goes on.")
-                continue
-            for run_id in waiting:
-                if run_id not in self._executions and self._places.acquire(blocking=False):
-                    self._begin(run_id)
+            self._taker.tick()
 
     async def _listen(self) -> None:
-        """Looks at a run at once when somebody says that it was cancelled or deleted."""
+        """Looks at a run at once when somebody says that it was cancelled or deleted, or that runs wait elsewhere."""
         while True:
             try:
                 async with valkey.of_this_loop().pubsub() as channel:
-                    await channel.subscribe(valkey.STOP_CHANNEL)
+                    await channel.subscribe(valkey.STOP_CHANNEL, valkey.WAITING_CHANNEL)
                     while True:
                         message = await channel.get_message(ignore_subscribe_messages=True, timeout=30)
-                        execution = self._executions.get(message["data"].decode()) if message else None
-                        if execution is not None:
-                            await self._renew([execution])
+                        if message is not None:
+                            await self._heard(message["channel"].decode(), message["data"].decode())
             except (valkey.Failed, OSError) as error:
                 logger.warning("Stops cannot be heard, heartbeats will notice them: %s", error)
                 await asyncio.sleep(1)
+
+    async def _heard(self, channel: str, said: str) -> None:
+        if channel == valkey.WAITING_CHANNEL:
+            self._taker.called(said)
+        elif said in self._executions:
+            await self._renew([self._executions[said]])
 
     async def _show_alive(self) -> None:
         """For /readyz: a key that outlives this process by some seconds only."""
@@ -208,14 +205,15 @@ class Engine:
 
     async def _drain(self) -> None:
         self._draining = True
+        self._picking.cancel()
         await self._wait_for_executions(settings.WORKER_DRAIN_SECONDS)
-        handed_back = [e.run_id for e in self._executions.values()]
+        handed_back = [(e.run_id, e.tenant_id) for e in self._executions.values()]
         for execution in list(self._executions.values()):
             execution.stop("handed_back")
         await self._wait_for_executions(10)
         await self.appender.drained(3)
-        for run_id in handed_back:
-            enqueue_run(run_id)
+        for run_id, tenant_id in handed_back:
+            enqueue_run(run_id, tenant_id)
         with contextlib.suppress(valkey.Failed, OSError):
             await valkey.of_this_loop().delete(ALIVE_KEY + self.owner)
         for chore in self._chores:

@@ -27,7 +27,7 @@ from metering.ledger import InFlight
 from runs import asking, charging, flaws, holding, serving
 from runs.events import Appender, RunLog, Telling
 from runs.hearing import Hearing
-from runs.holding import LostClaim
+from runs.holding import AtLimit, LostClaim
 from runs.models import Run, RunStep
 from runs.preparing import Prepared, prepare
 from runs.serving import Serving
@@ -52,8 +52,10 @@ Claimed = tuple[Run, Telling, Prepared | None, RunStep | None]
 
 
 class Execution(Hearing):
-    def __init__(self, run_id: str, owner: str, database: DatabaseThreads, appender: Appender) -> None:
+    def __init__(self, run_id: str, tenant_id: str, owner: str, database: DatabaseThreads, appender: Appender) -> None:
         super().__init__(run_id, database)
+        self.tenant_id = tenant_id
+        self.is_limited = False  # whether its tenant may have only so many runs at work
         self.owner = owner
         self.appender = appender
         self.stop_reason = ""
@@ -86,6 +88,8 @@ class Execution(Hearing):
             await self.until_rest()
         except LostClaim:
             await self.end_quietly()
+        except AtLimit:
+            self.is_limited = True
         except (OperationalError, InterfaceError) as error:
             # Nothing can be written: the lease runs out and a worker takes the run up when the database is back.
             logger.error("%s is left to the next attempt, the database failed: %s", self.run_id, first_line(error))
@@ -121,6 +125,7 @@ class Execution(Hearing):
         if found is None:
             return False
         self.run, told, self._prepared, self._kept = found
+        self.is_limited = holding.most_at_work(self.run) is not None
         self.log = RunLog(self.appender, self.run_id, self.run.event_position)
         self.tell_all(told)
         return True

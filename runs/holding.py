@@ -4,16 +4,19 @@ Every function returns the events that tell of what it did; the caller appends t
 after the commit. `position` is always the position of the last event told before.
 """
 
+import contextlib
 import uuid
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from metering import budgets
+from metering import budgets, quotas
 from runs import charging, machine
 from runs.actions import MovedMeanwhile, close_open_objects, count_message, move
 from runs.events import Telling, run_event
@@ -30,15 +33,23 @@ class LostClaim(Exception):
     """The run is somebody else's by now, or cancelled, or gone: stop, write nothing more."""
 
 
+class AtLimit(Exception):
+    """The run's tenant has as many runs at work as it may have: this one stays queued."""
+
+
 def lease_end() -> Any:
     """A moment in database time, so that the clocks of several machines do not matter."""
     return Now() + timedelta(seconds=settings.RUN_LEASE_SECONDS)
 
 
 def claim(run_id: str, owner: str) -> tuple[Run, Telling] | None:
-    """Takes a queued run; None if it is not to be had. Nothing of it is open: who queued it saw to that."""
+    """Takes a queued run; None if it is not to be had. Nothing of it is open: who queued it saw to that.
+
+    Raises `AtLimit` if its tenant may have no more runs at work.
+    """
     queued = Run.objects.across_tenants().filter(pk=run_id, status=Status.QUEUED, expires_at__gt=Now())
-    for run in budgets.flagged(queued)[:1]:
+    found: QuerySet[Any] = budgets.flagged(queued).annotate(most_at_work=F("tenant__concurrent_runs"))
+    for run in found[:1]:
         budgets.note(run.tenant_id, run.has_budgets)
         before = run.event_position
         if not was_told(run):
@@ -51,12 +62,38 @@ def claim(run_id: str, owner: str) -> tuple[Run, Telling] | None:
             "attempt": run.attempt + 1,
         }
         try:
-            move(run, Status.IN_PROGRESS, **taken)  # one statement, which needs no transaction around it
+            with one_more_at_work(run):
+                move(run, Status.IN_PROGRESS, **taken)
         except MovedMeanwhile:
             return None
         run.event_position = before  # the log counts on from here
         return run, [run_event(run)]
     return None
+
+
+def most_at_work(run: Run) -> int | None:
+    """How many runs of its tenant may be at work at once, as it was when this one was claimed; None: any number."""
+    most: int | None = getattr(run, "most_at_work", None)
+    return most
+
+
+@contextlib.contextmanager
+def one_more_at_work(run: Run) -> Iterator[None]:
+    """Room for the claim of this run; `AtLimit` if there is none.
+
+    Where the tenant has no limit the claim is one statement, which needs no transaction. Where it has one, claims of
+    its runs come one after the other.
+    """
+    most = most_at_work(run)
+    if most is None:
+        yield
+        return
+    with transaction.atomic():
+        quotas.lock(run.tenant_id, quotas.Of.RUNS)
+        at_work = Run.objects.across_tenants().filter(tenant_id=run.tenant_id, status__in=machine.HELD)
+        if at_work.count() >= most:
+            raise AtLimit(run.pk)
+        yield
 
 
 def interrupted() -> dict[str, str]:

@@ -83,6 +83,11 @@ class Run(TenantModel):
             ),
             # For the fair choice among tenants that wait.
             models.Index(fields=["tenant", "queued_at"], name="runs_waiting", condition=models.Q(status=Status.QUEUED)),
+            models.Index(
+                fields=["expires_at"],
+                name="runs_to_expire",
+                condition=models.Q(status__in=[Status.QUEUED, Status.REQUIRES_ACTION]),
+            ),
             models.Index(fields=["status", "queued_at"], name="runs_at_work", condition=models.Q(status__in=ACTIVE)),
         ]
         constraints = [

@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable
-from datetime import timedelta
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, transaction
@@ -24,22 +23,17 @@ from runs.tasks import enqueue_run
 logger = logging.getLogger(__name__)
 
 BATCH = 50
-LOST_AFTER_SECONDS = 3  # a queued run that nobody claimed for so long has lost its queue entry
 # Positions that a dead holder may have used for deltas without writing them down.
 POSITION_GAP = 1_000_000
 
 
-def tick() -> list[str]:
-    """One look around; returns the queued runs that some worker should take now."""
+def tick() -> None:
+    """One look around."""
     active = Run.objects.across_tenants().filter(status__in=ACTIVE)
     dead = Q(lease_until__lt=Now())
     _each(active.filter(dead, status=Status.CANCELLING), _end_cancelled)
     _each(active.filter(dead, status=Status.IN_PROGRESS), _take_from_dead)
     _each(active.filter(expires_at__lt=Now(), status__in=[Status.QUEUED, Status.REQUIRES_ACTION]), _end_expired)
-    waiting = active.filter(
-        status=Status.QUEUED, queued_at__lt=Now() - timedelta(seconds=LOST_AFTER_SECONDS), expires_at__gt=Now()
-    )
-    return list(waiting.order_by("queued_at").values_list("pk", flat=True)[:BATCH])
 
 
 def _each(found: QuerySet[Run], treat: Callable[[Run], Telling]) -> None:
@@ -53,7 +47,7 @@ def _each(found: QuerySet[Run], treat: Callable[[Run], Telling]) -> None:
                 told = treat(run)
             events.append(run.pk, run.event_position - len(told), told, wait=False)
             if run.status == Status.QUEUED:
-                enqueue_run(run.pk)
+                enqueue_run(run.pk, run.tenant_id)
         except (OperationalError, InterfaceError):
             raise
         except Exception:  # one run that cannot be treated must not keep the others waiting

@@ -10,16 +10,16 @@ from runs import broker
 logger = logging.getLogger(__name__)
 
 
-def execute_run(run_id: str) -> None:
-    """Hands the run to the engine of this worker process; blocks only while the engine is full."""
+def execute_run(run_id: str, tenant_id: str) -> None:
+    """Hands the run of this tenant to the engine of this worker process, which takes it now or in the tenant's turn."""
     from runs.engine import of_this_process  # only workers load the engine and the model client
 
-    of_this_process().submit(run_id)
+    of_this_process().submit(run_id, tenant_id)
 
 
-def enqueue_run(run_id: str) -> None:
+def enqueue_run(run_id: str, tenant_id: str) -> None:
     """Asks for a worker. If Valkey is away the ticker finds the queued row some seconds later."""
     try:
-        async_task("runs.tasks.execute_run", run_id, task_name=run_id, broker=broker.of_this_process())
+        async_task("runs.tasks.execute_run", run_id, tenant_id, task_name=run_id, broker=broker.of_this_process())
     except valkey.Failed as error:
         logger.warning("%s could not be put into the queue, a worker's ticker will find it: %s", run_id, error)

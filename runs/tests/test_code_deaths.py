@@ -175,7 +175,7 @@ class Life:
 
     def worker(self, lag: int = 0) -> tuple[Execution, Wire]:
         wire = Wire(lag)
-        execution = Execution(self.id, "somebody", None, wire)  # type: ignore[arg-type]
+        execution = Execution(self.id, self.cora.tenant.pk, "somebody", None, wire)  # type: ignore[arg-type]
         return execution, wire
 
     async def _work(self, execution: Execution, wire: Wire, fate: Fate) -> None:

@@ -15,7 +15,7 @@ from assistant_site.tests.cable import Cable
 from assistant_site.tests.callers import LiveCaller, new_tenant
 from assistant_site.tests.stack import Stack
 from runs.models import Run
-from runs.recovery import LOST_AFTER_SECONDS
+from runs.taking import LOST_AFTER_SECONDS
 from runs.tests.folding import Folded
 from runs.tests.test_endings import Background, run_of
 

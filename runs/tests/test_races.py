@@ -76,10 +76,10 @@ def test_a_task_that_comes_twice_changes_nothing(lena: LiveCaller) -> None:
         thread = lena.thread("Hello")
         run = lena.post(f"threads/{thread}/runs", {"assistant_id": lena.assistant()})["id"]
         for _ in range(3):
-            tasks.enqueue_run(run)
+            tasks.enqueue_run(run, lena.tenant.pk)
         ended = lena.settled(thread, run)
         for _ in range(3):
-            tasks.enqueue_run(run)
+            tasks.enqueue_run(run, lena.tenant.pk)
         other = lena.thread("Hello")
         lena.run(other, lena.assistant())  # the queue is in order: the repeats have been through
         assert len(provider.requests) == 2

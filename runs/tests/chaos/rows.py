@@ -133,11 +133,11 @@ class Rows:
 
     async def double_queue(self) -> int:
         """Puts an entry for each active run into the queue, once more or twice."""
-        runs = await self.active()
 
-        def enqueue() -> None:
-            for run in [*runs, *runs]:
-                tasks.enqueue_run(run)
+        def enqueue() -> int:
+            runs = list(Run.objects.across_tenants().filter(status__in=ACTIVE).values_list("pk", "tenant_id"))
+            for run_id, tenant_id in [*runs, *runs]:
+                tasks.enqueue_run(run_id, tenant_id)
+            return len(runs)
 
-        await self.call(enqueue)
-        return len(runs)
+        return await self.call(enqueue)
