@@ -16,10 +16,10 @@ from django.utils import timezone
 from assistant_site import valkey
 from assistant_site.db.afterwards import once_committed
 from assistant_site.wire import grammar
-from assistant_site.wire.errors import InvalidRequest, NotFound
+from assistant_site.wire.errors import InvalidRequest, NotFound, RateLimited
 from assistant_site.wire.tool_types import judge_tools
 from assistants.models import Assistant
-from metering import budgets
+from metering import budgets, quotas
 from metering.budgets import Spender
 from runs import credentials, events, machine
 from runs.events import Telling, run_event
@@ -193,6 +193,7 @@ def start_run(*, tenant: Tenant, token: ApiToken, thread_id: str, body: dict[str
         elif not run.instructions and not Message.objects.of(tenant).filter(thread_id=thread_id).exists():
             raise nothing_to_go_on()
         set_resources(run, tenant, assistant)
+        refuse_if_too_many_wait(tenant)
         insert(run, told_before=0)
     announce(run, [])
     return run
@@ -221,9 +222,26 @@ def start_thread_and_run(*, tenant: Tenant, token: ApiToken, body: dict[str, Any
             raise nothing_to_go_on()
         Thread.objects.of(tenant).filter(pk=thread.pk).update(active_run_id=run.pk)
         set_resources(run, tenant, assistant)
+        refuse_if_too_many_wait(tenant)
         insert(run, told_before=1)
     announce(run, [("thread.created", ThreadObjectSerializer.of(thread))])
     return run
+
+
+def refuse_if_too_many_wait(tenant: Tenant) -> None:
+    """Part of the transaction that queues a new run: whether the tenant may have one more that waits for a worker."""
+    if tenant.queued_runs is None:
+        return
+    most = max(1, tenant.queued_runs)  # the new one itself waits for a moment
+    quotas.lock(tenant.pk, quotas.Of.QUEUE)
+    waiting = Run.objects.of(tenant).filter(status=Status.QUEUED).count()
+    if waiting >= most:
+        raise RateLimited(
+            f"Rate limit reached for queued runs in organization {tenant.pk}: Limit {most}, Used {waiting}, Requested "
+            "1. Please try again when some of them have begun.",
+            "requests",
+            seconds=1,
+        )
 
 
 def nothing_to_go_on() -> InvalidRequest:

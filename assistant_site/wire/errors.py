@@ -4,6 +4,8 @@ SDKs choose their exception class by the status alone and retry 408, 409, 429 an
 states is therefore always a 400 here, as it was on the hosted API.
 """
 
+import math
+
 
 class WireError(Exception):
     """An answer in OpenAI's error envelope."""
@@ -58,6 +60,21 @@ class MethodNotAllowed(WireError):
 
 class TooLarge(WireError):
     status = 413
+
+
+class RateLimited(WireError):
+    """Too much at once; SDKs try again by themselves, when the headers say so."""
+
+    status = 429
+
+    def __init__(self, message: str, kind: str, *, seconds: float, headers: dict[str, str] | None = None) -> None:
+        """`kind`: of what there was too much, such as `requests`; `seconds`: until it is worth another try."""
+        wait = {
+            "Retry-After": str(max(1, math.ceil(seconds))),
+            "retry-after-ms": str(max(1, math.ceil(1_000 * seconds))),
+        }
+        super().__init__(message, code="rate_limit_exceeded", headers={**(headers or {}), **wait})
+        self.type = kind
 
 
 class ServerError(WireError):
