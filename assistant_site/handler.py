@@ -26,7 +26,7 @@ from assistant_site import bodies
 from assistant_site.wire import rest
 from assistant_site.wire.errors import WireError
 from assistant_site.wire.headers import caller_address
-from assistant_site.wire.late import AskAgain, LateResponse, Patience
+from assistant_site.wire.late import ASKED_AGAIN, AskAgain, LateResponse, Patience
 
 logger = logging.getLogger(__name__)
 
@@ -125,6 +125,7 @@ class Handler(ASGIHandler):
     async def asked_again(self, response: Any, scope: Scope) -> Any:
         """The answer that a request gets after it has waited, maybe more than once."""
         patience: Patience = response.patience
+        scope = {**scope, ASKED_AGAIN: True}
         try:
             while isinstance(response, AskAgain):
                 await response.patience.wait()
@@ -137,7 +138,9 @@ class Handler(ASGIHandler):
         if isinstance(response, LateResponse):
             made: Any = await response.make()
             for name, value in response.items():  # what the middleware added
-                if name.lower() != "content-length":
+                if name.lower().startswith("x-ratelimit-"):  # ours, not an upstream's
+                    made.headers[name] = value
+                elif name.lower() != "content-length":
                     made.headers.setdefault(name, value)
             if not made.streaming:
                 made.headers["Content-Length"] = str(len(made.content))

@@ -61,6 +61,7 @@ class ForwardView(ProviderView):
     path = ""
     kind: EntryKind
     keeps_answers = False
+    costs_tokens = frozenset({"POST"})
 
     def post(self, request: Request) -> HttpResponseBase:
         asked = rest.json_body(request._request)  # what is no JSON is answered here, in the documented words

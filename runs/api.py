@@ -90,6 +90,7 @@ class TenantRunListView(WireView):
 class RunListView(WireView):
     resource = "runs"
     needs_beta = True
+    costs_tokens = frozenset({"POST"})
     operation_ids = {"GET": "listRuns", "POST": "createRun"}
 
     @extend_schema(parameters=page_parameters(), responses=_LIST_OF_RUNS)
@@ -122,6 +123,7 @@ class ThreadAndRunView(WireView):
     resource = "runs"
     needs = {"POST": ("threads.write",)}
     needs_beta = True
+    costs_tokens = frozenset({"POST"})
     operation_ids = {"POST": "createThreadAndRun"}
 
     @extend_schema(

@@ -15,6 +15,9 @@ class LateResponse(HttpResponse):
         self.make = make
 
 
+ASKED_AGAIN = "holdfast.asked_again"  # in the scope of a request that was made before, and has waited
+
+
 class Patience(Protocol):
     """What a request waits for."""
 

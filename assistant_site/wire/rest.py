@@ -1,7 +1,7 @@
 """Views that speak OpenAI's REST: JSON in, JSON out, every failure in the error envelope."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any, ClassVar, Literal, TypeVar
 
@@ -82,10 +82,16 @@ ID_WORDS = {
 class WireView(APIView):
     """Base of all API views."""
 
+    # What apps above check of an authenticated request before it is answered: each may refuse it. The headers that they
+    # return go out with the answer.
+    admissions: ClassVar[list[Callable[["WireView", Request], dict[str, str]]]] = []
+
     needs_beta = False
     keeps_answers = True  # for repetitions with the same Idempotency-Key
     # Who may ask: `tenant`, with an API token; `operator`, with the admin token; `both`.
     audience: Literal["tenant", "operator", "both"] = "tenant"
+    # Methods by which a model is asked, now or later.
+    costs_tokens: frozenset[str] = frozenset()
     # The kind of thing that it is about, as the scopes of tokens name it: `threads` in `threads.read`.
     resource = ""
     # What a verb does where that is not as usual (GET reads, others write): a search by POST reads.
@@ -125,6 +131,9 @@ class WireView(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         self.perform_authentication(request)
         self.check_caller(request.auth, str(request.method))
+        self.answer_headers: dict[str, str] = {}
+        for admit in self.admissions:
+            self.answer_headers |= admit(self, request)
         if self.needs_beta and settings.REQUIRE_BETA_HEADER:
             betas = [beta.strip() for beta in request.headers.get("OpenAI-Beta", "").split(",")]
             if "assistants=v2" not in betas:
@@ -145,6 +154,8 @@ class WireView(APIView):
         token: Any = getattr(request, "_auth", None)
         if token is not None and token.tenant_id:
             response.headers["openai-organization"] = token.tenant_id
+        for name, value in getattr(self, "answer_headers", {}).items():
+            response.headers[name] = value
         return response
 
     def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
