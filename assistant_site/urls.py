@@ -10,7 +10,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
 
-from assistant_site import health, passthrough, playground
+from assistant_site import health, limits, passthrough, playground
 from assistant_site.wire import errors, rest
 from assistant_site.wire.headers import request_id
 
@@ -52,6 +52,7 @@ api: list[URLPattern | URLResolver] = [
     path("embeddings", passthrough.EmbeddingsView.as_view()),
     path("", include("tenants.urls")),
     path("", include("metering.urls")),
+    path("limits", limits.LimitsView.as_view()),
     path("", include("files.urls")),
     path("", include("vector_stores.urls")),
     path("", include("assistants.urls")),

@@ -5,14 +5,16 @@ from datetime import datetime
 from functools import partial
 
 from django.db import transaction
+from django.db.models import Sum
 from django.utils import timezone
 
 from assistant_site.db.afterwards import once_committed
 from assistant_site.wire.errors import InvalidRequest, NotFound
 from files import blobs, uploads
-from files.models import File, Upload, UploadStatus
+from files.models import File, Upload, UploadPart, UploadStatus
 from files.names import clean_name
 from files.storage import Stored
+from metering import quotas
 from tenants.models import Tenant, TenantQuerySet
 
 # What apps above do with a file that is being deleted, in the transaction that deletes it.
@@ -67,11 +69,18 @@ def keep_file(
             expires_at=expires_at,
         )
         with transaction.atomic():
+            quotas.check_storage(tenant, stored.bytes)
             blobs.give(stored, file)
     except BaseException:
         blobs.drop(stored.blob)
         raise
     return file
+
+
+def stored_bytes(tenant_id: str) -> int:
+    """What the tenant's files, and the parts of its uploads, take."""
+    rows = (File.objects.across_tenants(), UploadPart.objects.across_tenants())
+    return sum(of.filter(tenant_id=tenant_id).aggregate(bytes=Sum("bytes"))["bytes"] or 0 for of in rows)
 
 
 def delete_file(*, tenant: Tenant, file_id: str) -> None:

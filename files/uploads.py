@@ -20,6 +20,7 @@ from files import blobs, storage
 from files.models import File, Upload, UploadPart, UploadStatus
 from files.names import clean_name
 from files.storage import Stored
+from metering import quotas
 from tenants.models import Tenant
 
 MAX_BYTES = 8 * 1024**3
@@ -33,6 +34,8 @@ def create_upload(
     name = clean_name(filename)
     if not name:
         raise InvalidRequest("Invalid 'filename': it has no name of a file.", code="invalid_value", param="filename")
+    with transaction.atomic():
+        quotas.check_storage(tenant, bytes)  # not reserved: each part is judged
     upload = Upload(
         tenant=tenant,
         filename=name,
@@ -71,6 +74,7 @@ def add_part(*, tenant: Tenant, upload_id: str, stored: Stored) -> UploadPart:
                 raise InvalidRequest(
                     f"The parts of an upload can have at most {MAX_BYTES} bytes together.", param="data"
                 )
+            quotas.check_storage(tenant, stored.bytes)
             part = UploadPart(tenant=tenant, upload=upload)
             blobs.give(stored, part)
             upload.change(expires_at=part.created_at + LIFETIME)

@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from assistant_site.llm.chat import Usage
 from metering import budgets, prices
+from metering import rates as minutes
 from metering.budgets import InsufficientQuota, Spender, applicable, at_places, place_of
 from metering.models import Balance, Budget, EntryKind, EntryState, LedgerEntry, Unit
 from metering.prices import Rates
@@ -123,6 +124,9 @@ def settle(call: Call, usage: Usage, *, tool_calls: int = 0, code_seconds: float
         _book(held, spent)
     if held:
         LedgerEntry.objects.across_tenants().filter(pk=entry_id).update(reservations=[])
+    # A minute's tokens are no ledger: they count although this transaction may still come to nothing.
+    tokens = usage.prompt_tokens + usage.completion_tokens
+    minutes.count_tokens(spender.tenant_id, spender.token_id, spender.end_user, tokens)
     return True
 
 

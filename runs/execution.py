@@ -22,7 +22,6 @@ from django.utils import timezone
 from assistant_site.db.errors import first_line
 from assistant_site.db.threads import DatabaseThreads
 from assistant_site.llm.chat import ChatRequest, ModelFailed, Usage
-from metering import rates
 from metering.budgets import InsufficientQuota
 from metering.ledger import InFlight
 from runs import asking, charging, flaws, holding, serving
@@ -183,9 +182,6 @@ class Execution(Hearing):
         await self.take_rest(turn)
         again = await self.conclude(turn)
         self._turn = None
-        if turn.finished is not None:
-            tokens = turn.finished.usage.prompt_tokens + turn.finished.usage.completion_tokens
-            await self.database.run(rates.count_tokens, run.tenant_id, run.token_id, run.end_user, tokens)
         return again
 
     async def resume(self, step: RunStep) -> bool:

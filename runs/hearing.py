@@ -18,6 +18,7 @@ from assistant_site.llm.chat import (
     TurnFinished,
     Usage,
 )
+from assistant_site.wire.errors import WireError
 from runs import flaws, holding
 from runs.events import RunLog, Telling, message_delta, step_delta
 from runs.models import Run
@@ -36,6 +37,9 @@ def file_of(run: Run, link: Link) -> str | None:
         return kept.file_for(run.tenant_id, run.thread_id, link.name)
     except (OperationalError, InterfaceError):
         raise
+    except WireError as refused:  # there is no room for it, say
+        logger.warning("No file could be made of a link in an answer of %s: %s", run.pk, refused)
+        return None
     except Exception:
         logger.exception("No file could be made of a link in an answer of %s.", run.pk)
         return None

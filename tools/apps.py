@@ -8,7 +8,9 @@ class ToolsConfig(AppConfig):
     def ready(self) -> None:
         from assistant_site.wire.tool_types import register
         from files import blobs
+        from metering.quotas import STORED
         from tools.code_interpreter import closing
+        from tools.code_interpreter.kept import stored_bytes
         from tools.models import CodeFile, CodeSpace
         from tools.registry import server_tools
         from tools.served import ServedTool
@@ -18,5 +20,6 @@ class ToolsConfig(AppConfig):
             if isinstance(tool, ServedTool):
                 register(type, tool.shape, tool.judge)
 
+        STORED.append(stored_bytes)
         post_delete.connect(blobs.owner_deleted, sender=CodeFile, dispatch_uid="blob of CodeFile")
         post_delete.connect(closing.space_deleted, sender=CodeSpace, dispatch_uid="session of CodeSpace")

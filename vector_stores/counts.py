@@ -50,6 +50,12 @@ def of_stores(store_ids: Iterable[str]) -> dict[str, Counts]:
     return found
 
 
+def bytes_of_tenant(tenant_id: str) -> int:
+    """What all of a tenant's stores take."""
+    rows = StoreFile.objects.across_tenants().filter(tenant_id=tenant_id)
+    return rows.aggregate(bytes=Sum("usage_bytes"))["bytes"] or 0
+
+
 def of_batch(batch: FileBatch) -> Counts:
     counts = Counts()
     rows = (

@@ -18,7 +18,9 @@ from django.utils import timezone
 
 from assistant_site.llm.tokens import estimate_text
 from files import storage
-from vector_stores import claims, embedding, embedding_jobs, large_stores, transcription, vectors, vision
+from metering import quotas
+from tenants.models import Tenant
+from vector_stores import claims, counts, embedding, embedding_jobs, large_stores, transcription, vectors, vision
 from vector_stores.chunking import Passage, chunks_of
 from vector_stores.claims import Held, LostClaim
 from vector_stores.embedding import Embedder, EmbeddingFailed
@@ -67,6 +69,8 @@ def ingest(held: Held) -> None:
         _forget_in_r2r(row)
     except CannotExtract as refused:
         _end(held, refused.code, refused.message)
+        if isinstance(refused, StoresFull):
+            _forget_in_r2r(row)
     except storage.BlobMissing:
         logger.error("The bytes of %s are not in the storage.", row.file_id)
         _end(held, "server_error", "The content of the file is missing from the server's storage.")
@@ -108,6 +112,8 @@ def _quietly(held: Held, write: "partial[None]") -> None:
 def _carry(held: Held) -> None:
     row = held.row
     made = Vectors()
+    with transaction.atomic():
+        refuse_if_full(row)  # before its reading costs anything
     if row.vector_store.engine == Engine.R2R and settings.R2R_PARSE == "native":
         document, passages = _parsed_by_r2r(held)
     else:
@@ -258,12 +264,27 @@ def make_room(row: StoreFile, made: Vectors) -> None:
         large_stores.before_bulk(row.vector_store, len(made.rows) * waiting.count())
 
 
+class StoresFull(CannotExtract):
+    """The tenant's vector stores have no room for the file."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("invalid_file", message)
+
+
+def refuse_if_full(row: StoreFile, more: int = 0) -> None:
+    """Part of a transaction: `StoresFull` if the tenant's stores may not take so many bytes more."""
+    used = partial(counts.bytes_of_tenant, row.tenant_id)
+    if sentence := quotas.stores_full(Tenant(pk=row.tenant_id), used, more):
+        raise StoresFull(sentence)
+
+
 def write(held: Held, document: Document, passages: list[Passage], made: Vectors) -> None:
     """Shows the file: all that can be found of it and its status, or nothing (`LostClaim`)."""
     row = held.row
     size = sum(len(passage.text.encode()) for passage in passages)
     size += len(made.rows) * made.dimension * BYTES_PER_DIMENSION
     with transaction.atomic():
+        refuse_if_full(row, size)
         held.write(
             status=StoreFileStatus.COMPLETED, last_error=None, usage_bytes=size, chunk_count=len(passages), attempt=0
         )

@@ -51,6 +51,7 @@ FREE = {
     "models/<path:model>",
     "chat/completions",
     "embeddings",
+    "limits",
     "files",
     "uploads",
     "vector_stores",

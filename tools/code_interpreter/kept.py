@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from django.db import transaction
+from django.db.models import Sum
 from django.utils import timezone
 
 from assistant_site.wire.errors import WireError
 from files import actions, blobs
 from files.models import File, Purpose
 from files.storage import Stored, Streamed
+from metering import quotas
 from sandbox.protocol import FileInfo, FileRefused, SandboxError, SessionGone, SessionKey
 from tenants.models import Tenant, TenantQuerySet
 from tools.code_interpreter import access, spaces
@@ -139,6 +141,7 @@ def _own(key: SessionKey, name: str, new: Stored, given: File | None) -> None:
             if row is not None:
                 row.delete()
             if given is None or given.sha256 != new.sha256:
+                quotas.check_storage(Tenant(pk=key.tenant_id), new.bytes)
                 owner = CodeFile(
                     tenant_id=key.tenant_id,
                     thread_id=key.thread_id,
@@ -225,6 +228,12 @@ def _made(tenant: Tenant, row: CodeFile) -> str | None:
     actions.erase(str(file.pk))
     now: CodeFile | None = CodeFile.objects.of(tenant).filter(pk=row.pk).first()
     return now.file_id if now else None
+
+
+def stored_bytes(tenant_id: str) -> int:
+    """What the tenant's code has left takes."""
+    rows = CodeFile.objects.across_tenants().filter(tenant_id=tenant_id)
+    return rows.aggregate(bytes=Sum("bytes"))["bytes"] or 0
 
 
 def _is_there(tenant: Tenant, file_id: str) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 from assistant_site.wire.errors import WireError
 from files.models import File
+from metering import quotas
 from sandbox.protocol import FileRefused, Limits, OpenedSession, SandboxUnavailable, SessionGone, SessionKey
 from tenants.models import Tenant
 from tools.code_interpreter import access, spaces
@@ -47,18 +48,23 @@ class Plan:
     space: CodeSpace  # with the thread's last session, which has had everything then
     inputs: list[Input]
     kept: dict[str, CodeFile]
+    problem: str = ""  # why there is to be no session
 
 
 def planned(context: ToolContext) -> Plan:
     tenant = Tenant.objects.get(pk=context.tenant_id)
     space, inputs = spaces.settled(context.tenant_id, context.thread_id, context.code_files)
     kept = spaces.kept_of(context.tenant_id, context.thread_id)
-    return Plan(limits_of(tenant), space, inputs, kept)
+    limits = limits_of(tenant)
+    problem = quotas.begin_code(tenant, context.call_id, limits.seconds)
+    return Plan(limits, space, inputs, kept, problem)
 
 
 async def ready_session(context: ToolContext) -> Ready:
     """The session with all its files. Raises SandboxError if there is none to be had, ThreadGone."""
     plan = await code_threads().run(planned, context)
+    if plan.problem:
+        return Ready(problem=plan.problem)
     for attempt in range(1, OPENINGS + 1):
         try:
             return await _ready(context, plan)

@@ -6,6 +6,7 @@ Nothing here fails a run: what goes wrong stands in the call's logs, and the mod
 import contextlib
 import json
 import logging
+import time
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 from assistant_site.wire.errors import WireError
 from files import actions
 from files.models import Purpose
+from metering import quotas
 from sandbox.protocol import (
     CallLost,
     Done,
@@ -124,6 +126,7 @@ class CodeInterpreter(Plain):
             logger.warning("The code of thread %s was not interrupted: %s", context.thread_id, problem)
         except Exception:
             logger.exception("The code of thread %s was not interrupted.", context.thread_id)
+        await code_threads().run(quotas.end_code, context.tenant_id, context.call_id, None)
 
     async def _ready(self, context: ToolContext) -> Ready:
         try:
@@ -151,6 +154,7 @@ class Execution:
         self.outputs = Outputs(context.told, context.grow)
         self.remarks: list[str] = []  # for the model alone
         self.is_silent = True  # no event has come
+        self.seconds = 0.0  # in which code ran
 
     async def result(self) -> ToolResult:
         try:
@@ -168,6 +172,7 @@ class Execution:
         finally:
             self.outputs.stop()
         self.outputs.tell()
+        await code_threads().run(quotas.end_code, self.context.tenant_id, self.context.call_id, self.seconds)
         most = await code_threads().run(self._most_bytes)
         output = for_the_model(self.outputs, self.remarks, most)
         return ToolResult(output, self.outputs.details, images=self.outputs.images)
@@ -198,9 +203,11 @@ class Execution:
             self.outputs.line(ready.problem)
             return None
         done = None
+        began = time.monotonic()
         events = access.sandbox().execute(key_of(self.context), ready.generation, self.context.call_id, code)
         async with ended(events):
             async for event in events:
+                self.seconds = time.monotonic() - began
                 if self.is_silent:
                     self.is_silent = False
                     self.remarks += ready.asides

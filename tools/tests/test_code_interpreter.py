@@ -8,6 +8,7 @@ import pytest
 from django.conf import settings
 
 from files.models import File
+from metering.models import LedgerEntry
 from sandbox.protocol import (
     Done,
     Error,
@@ -22,6 +23,7 @@ from sandbox.protocol import (
     Stderr,
     Stdout,
 )
+from tenants.models import Tenant
 from tools.code_interpreter import opening, outputs
 from tools.code_interpreter.outputs import Outputs
 from tools.tests.coding import CODE, EMPTY, TOOL, Called, Coder
@@ -386,3 +388,21 @@ def test_every_way_to_end_is_known() -> None:
         "completed", "timeout", "interrupted", "memory", "disk", "output", "died"
     }  # fmt: skip
     assert Done(True, Reason.COMPLETED).message == ""
+
+
+def test_what_the_tenant_may_use_of_code_and_storage(cora: Coder) -> None:
+    """The model is told, and the run goes on; what ran is counted, whether or not there is a limit."""
+    cora.run("x = 1")
+    entries = LedgerEntry.objects.of(cora.tenant).filter(kind="code", state="settled")
+    assert entries.get().code_seconds > 0
+    Tenant.objects.filter(pk=cora.tenant.pk).update(code_seconds_per_month=1, storage_mb=0)
+    call = cora.run("files['a.txt'] = b'a'; touch('a.txt')")
+    assert "a.txt is not kept beyond this session" in call.result.output
+    assert "This organization is limited to 0 MB of files" in call.result.output
+    assert entries.count() == 2
+    entries.update(code_seconds=1)
+    refused = cora.run("print(1)")
+    assert refused.result.output.startswith(
+        "The code was not run: this organization may run code for 1 seconds a month"
+    )
+    assert (cora.sandbox.runs, entries.count()) == (2, 2)
