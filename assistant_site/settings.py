@@ -363,7 +363,7 @@ Q_CLUSTER = {
     "broker_class": "runs.broker.ValkeyBroker",
     # Nothing is kept of a task that went well: the run's row says it all, and a row per run would only grow.
     "save_limit": -1,
-    # A task ends as soon as the engine has taken the run, and waits at most some seconds while it is full. A time limit
+    # A task ends at once, whether the engine takes the run or leaves it to its tenant's turn. A time limit
     # would kill the process, and with it the up to 256 runs that the engine carries; it is as long as it can be.
     "timeout": 2**30,
     # q2 wants this longer than `timeout`. Our broker has no receipts: a lost task is found by the ticker, not by this.

@@ -52,6 +52,8 @@ def oldest(turns: Mapping[str, int], *, but: Collection[str], queued_for: float)
         queued = queued.filter(queued_at__lt=Now() - timedelta(seconds=queued_for))
     found: list[tuple[str, str]] = []
     for tenant_id, most in turns.items():
-        rows = queued.filter(tenant_id=tenant_id).exclude(pk__in=but).order_by("queued_at")
+        # Not `=`: with a constant the planner may walk all runs by their age, past everybody else's.
+        rows = queued.filter(tenant_id__gte=tenant_id, tenant_id__lte=tenant_id).exclude(pk__in=but)
+        rows = rows.order_by("tenant_id", "queued_at")
         found += [(tenant_id, run_id) for run_id in rows.values_list("pk", flat=True)[:most]]
     return found
