@@ -10,7 +10,8 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Subquery
+from django.db.models import CharField, F
+from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
 from assistant_site import valkey
@@ -129,7 +130,7 @@ def new_run(assistant: Assistant, thread_id: str, body: dict[str, Any], token: A
     )
 
 
-def assistant_of(tenant: Tenant, assistant_id: str, **more: Subquery) -> Assistant:
+def assistant_of(tenant: Tenant, assistant_id: str, **more: RawSQL) -> Assistant:
     """The assistant, with word on whether its tenant has budgets, and with what else the same query is to bring."""
     assistant: Assistant = budgets.flagged(Assistant.objects.of(tenant).annotate(**more)).fetch(assistant_id)
     budgets.note(assistant.tenant_id, assistant.has_budgets)  # type: ignore[attr-defined]
@@ -171,13 +172,17 @@ def set_resources(run: Run, tenant: Tenant, assistant: Assistant) -> None:
         run.thread_stores = stores_for_run(tenant, store_ids_of(thread.tool_resources))
 
 
+# Written out for its speed, like `thread_actions.OF_NOBODY_BLOCKED`.
+_END_USER_OF_THREAD = f"(SELECT end_user FROM {Thread._meta.db_table} WHERE id = %s AND tenant_id = %s)"  # noqa: S608
+
+
 def start_run(*, tenant: Tenant, token: ApiToken, thread_id: str, body: dict[str, Any], user: str) -> Run:
     """Queues a run on a thread that has none. Of two at the same time exactly one wins.
 
     It is for the end user who is named, else for that of its thread.
     """
-    of_thread = Thread.objects.of(tenant).filter(pk=thread_id).values("end_user")[:1]
-    assistant: Any = assistant_of(tenant, body["assistant_id"], end_user=Subquery(of_thread))
+    of_thread = RawSQL(_END_USER_OF_THREAD, (thread_id, tenant.pk), output_field=CharField())  # noqa: S611
+    assistant: Any = assistant_of(tenant, body["assistant_id"], end_user=of_thread)
     user = user or assistant.end_user or ""
     end_users.admit(tenant.pk, user)
     run = new_run(assistant, thread_id, body, token, user)

@@ -110,6 +110,18 @@ def test_messages_that_come_with_a_run_are_writing_to_the_thread(alice: LocalCal
     assert alice.post(f"threads/{thread}/runs", {"assistant_id": assistant}).status == 200
 
 
+def test_who_calls_a_tool_over_mcp_may_start_runs(alice: LocalCaller) -> None:
+    path = f"assistants/{alice.assistant()}/mcp"
+    call = {"method": "tools/call", "params": {"name": "ask", "arguments": {"message": "Hello"}}}
+    restrict(alice, scopes=["assistants.read"])
+    assert alice.post(path, {"jsonrpc": "2.0", "id": 1, "method": "tools/list"})["result"]["tools"]
+    refused = alice.post(path, {"jsonrpc": "2.0", "id": 2, **call})["result"]
+    assert refused["isError"]
+    assert "Missing scopes: runs.write, threads.write." in refused["content"][0]["text"]
+    restrict(alice, scopes=["runs.write", "threads.write"])
+    assert alice.post(path, {"jsonrpc": "2.0", "id": 3, **call}).status == 403
+
+
 def test_forms_take_only_what_means_something(alice: LocalCaller) -> None:
     token = ApiToken.objects.get(tenant=alice.tenant)
     token.full_clean()

@@ -302,3 +302,4 @@ def test_without_tokens_all_are_one_tenant(operator: Operator, alice: LocalCalle
     assert Operator(tokens.new_value()).get("threads").status == 401
     assert anybody.get("tokens").status == 403
     assert operator.get("tokens").status == 200
+    assert "AUTH_ENABLED is false" in Client().get("/readyz").json()["authentication"]
