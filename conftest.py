@@ -38,8 +38,13 @@ from assistant_site.tests.stack import Stack  # noqa: E402
 
 pytest_plugins = ["assistant_site.tests.fixtures"]
 
-# The data is thrown away with the folder, so it need not survive a power cut.
-THROWAWAY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+# The data is thrown away with the folder, so it need not survive a power cut; and Django may empty it between tests.
+THROWAWAY = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "holdfast.audit_may_be_emptied": "on",
+}
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -53,6 +53,7 @@ api: list[URLPattern | URLResolver] = [
     path("", include("tenants.urls")),
     path("", include("metering.urls")),
     path("limits", limits.LimitsView.as_view()),
+    path("", include("audit.urls")),
     path("", include("files.urls")),
     path("", include("vector_stores.urls")),
     path("", include("assistants.urls")),

@@ -6,6 +6,7 @@ from django.db import transaction
 
 from assistant_site.wire.tool_types import judge_tools, keep_sealed
 from assistants.models import Assistant
+from audit import log
 from tenants.capabilities import FIELDS, judge_model
 from tenants.models import Tenant
 from vector_stores import resources
@@ -18,6 +19,7 @@ def create_assistant(*, tenant: Tenant, fields: dict[str, Any]) -> Assistant:
     with transaction.atomic():
         settled = resources.settled(tenant, fields["tool_resources"])
         assistant: Assistant = Assistant.objects.create(tenant=tenant, **fields | {"tool_resources": settled})
+        log.created(assistant)
     return assistant
 
 
@@ -35,5 +37,14 @@ def modify_assistant(*, tenant: Tenant, assistant_id: str, changes: dict[str, An
             wanted = {name: changes.get(name, getattr(assistant, name)) for name in FIELDS}
             judge_model(tenant.pk, **wanted, given=changes.keys())
         if changes:
-            assistant.change(**changes)
+            with log.changing(assistant):
+                assistant.change(**changes)
     return assistant
+
+
+def delete_assistant(*, tenant: Tenant, assistant_id: str) -> None:
+    """Deletes the assistant; threads and runs that it had stay."""
+    with transaction.atomic():
+        assistant = Assistant.objects.of(tenant).select_for_update().fetch(assistant_id)
+        log.deleted(assistant)
+        assistant.delete()

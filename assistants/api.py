@@ -54,6 +54,5 @@ class AssistantDetailView(WireView):
 
     @extend_schema(request=None, responses=DeletedSerializer)
     def delete(self, request: Request, assistant_id: str) -> Response:
-        assistant = Assistant.objects.of(self.tenant).fetch(assistant_id)
-        assistant.delete()
+        actions.delete_assistant(tenant=self.tenant, assistant_id=assistant_id)
         return Response({"id": assistant_id, "object": "assistant.deleted", "deleted": True})

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from assistant_site.db.afterwards import once_committed
 from assistant_site.wire.errors import InvalidRequest, NotFound
+from audit import log
 from files import blobs, uploads
 from files.models import File, Upload, UploadPart, UploadStatus
 from files.names import clean_name
@@ -86,17 +87,20 @@ def stored_bytes(tenant_id: str) -> int:
 def delete_file(*, tenant: Tenant, file_id: str) -> None:
     """Deletes the file with what hangs on it; its blob goes after the commit."""
     fetch_file(tenant, file_id)
-    if not erase(file_id):  # somebody else was first
+    if not erase(file_id, is_recorded=True):  # somebody else was first
         fetch_file(tenant, file_id)
 
 
-def erase(file_id: str) -> bool:
+def erase(file_id: str, *, is_recorded: bool = False) -> bool:
     """Deletes a file, whosever it is and also if it has expired; False if it is not there."""
     with transaction.atomic():
         file = File.objects.across_tenants().filter(pk=file_id).select_for_update().first()
         if file is None:
             return False
         blob = file.blob
+        if is_recorded:
+            told = {"purpose": file.purpose, "bytes": file.bytes, "sha256": file.sha256}
+            log.record_row(file, "deleted", before=told, name=file.filename)
         for prepare in BEFORE_DELETION:
             prepare(file)
         file.delete()

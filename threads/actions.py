@@ -9,6 +9,7 @@ from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
 from assistant_site.wire.errors import InvalidRequest, Unavailable
+from audit import log
 from tenants import end_users
 from tenants.models import EndUser, Tenant, TenantQuerySet
 from threads import attachments, images
@@ -134,6 +135,7 @@ def _delete_locked(tenant: Tenant, thread_id: str) -> Thread:
     thread: Thread = Thread.objects.of(tenant).select_for_update().fetch(thread_id)
     if locked != [look(thread_id, False) for look in LOCKED_BEFORE_A_THREAD]:
         raise JoinedMeanwhile(thread_id)
+    log.record_row(thread, "deleted", before={"messages": thread.message_count}, name="")
     Thread.objects.across_tenants().filter(pk=thread_id).delete()
     return thread
 
@@ -144,6 +146,8 @@ def delete_message(*, tenant: Tenant, thread_id: str, message_id: str) -> None:
         message = Message.objects.of(tenant).filter(thread_id=thread_id).fetch(message_id)
         if thread.active_run_id:
             raise InvalidRequest(f"Can't delete messages of {thread.id} while a run {thread.active_run_id} is active.")
+        told = {"thread_id": thread_id, "role": message.role}  # its content shall be gone
+        log.record_row(message, "deleted", before=told)
         message.delete()
         Thread.objects.of(tenant).filter(pk=thread_id).update(message_count=F("message_count") - 1)
 

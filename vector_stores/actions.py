@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from assistant_site.wire.chunking import Chunking
 from assistant_site.wire.errors import InvalidRequest, NotFound
+from audit import log
 from files.models import File
 from tenants.models import Tenant, TenantQuerySet
 from vector_stores import claims, counts, embedding_jobs
@@ -96,10 +97,21 @@ def fetch_usable(tenant: Tenant, store_id: str, *, lock: bool = False) -> Vector
     return store
 
 
-def delete_store(*, tenant: Tenant, store_id: str) -> None:
+def modify_store(*, tenant: Tenant, store_id: str, changes: dict[str, Any]) -> VectorStore:
+    with transaction.atomic():
+        store = fetch_usable(tenant, store_id, lock=True)
+        if changes:
+            with log.changing(store):
+                store.change(**changes)
+    return store
+
+
+def delete_store(*, tenant: Tenant, store_id: str, is_recorded: bool = True) -> None:
     """The store and its list of files are gone at once, the passages soon after. The files themselves stay."""
     with transaction.atomic():
         store = VectorStore.objects.of(tenant).select_for_update().fetch(store_id)
+        if is_recorded:
+            log.deleted(store)
         files = StoreFile.objects.of(tenant).filter(vector_store=store)
         list(files.select_for_update().order_by("pk").values_list("pk"))  # waits for whoever ends an ingestion just now
         ParsedText.objects.of(tenant).filter(store_file__vector_store=store).delete()
@@ -222,6 +234,8 @@ def remove_file(*, tenant: Tenant, store_id: str, file_id: str) -> None:
     """Takes a file out of a store, with its passages. The file stays, and so do other stores' copies."""
     with transaction.atomic():
         row = fetch_file(tenant, store_id, file_id)
+        told = {"vector_store_id": store_id, "file_id": file_id, "attributes": row.attributes}
+        log.record_row(row, "deleted", before=told)
         _lock_and_remove(StoreFile.objects.of(tenant).filter(pk=row.pk))
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from django.conf import settings
+from django.db import transaction
 from django.http.response import HttpResponseBase
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
@@ -15,6 +16,7 @@ from assistant_site.wire.late import LateResponse
 from assistant_site.wire.lists import PageQuery, one_of, page
 from assistant_site.wire.pages import DeletedSerializer, list_of, page_parameters
 from assistant_site.wire.rest import WireView
+from audit import log
 from tenants.models import TenantQuerySet
 from vector_stores import actions, counts, querying
 from vector_stores.actions import Entry
@@ -74,15 +76,17 @@ class VectorStoreListView(WireView):
     @extend_schema(request=CreateVectorStoreRequestSerializer, responses=VectorStoreObjectSerializer)
     def post(self, request: Request) -> Response:
         body = self.parse(CreateVectorStoreRequestSerializer)
-        store = actions.create_store(
-            tenant=self.tenant,
-            name=body["name"],
-            description=body["description"],
-            file_ids=body["file_ids"],
-            expires_after_days=days_of(body),
-            chunking=body["chunking_strategy"],
-            metadata=body["metadata"],
-        )
+        with transaction.atomic():
+            store = actions.create_store(
+                tenant=self.tenant,
+                name=body["name"],
+                description=body["description"],
+                file_ids=body["file_ids"],
+                expires_after_days=days_of(body),
+                chunking=body["chunking_strategy"],
+                metadata=body["metadata"],
+            )
+            log.record_row(store, "created", after={"name": store.name, "files": len(body["file_ids"])})
         return Response(store_objects([store])[0])
 
 
@@ -96,13 +100,12 @@ class VectorStoreDetailView(WireView):
 
     @extend_schema(request=UpdateVectorStoreRequestSerializer, responses=VectorStoreObjectSerializer)
     def post(self, request: Request, vector_store_id: str) -> Response:
-        store = actions.fetch_usable(self.tenant, vector_store_id)
+        actions.fetch_usable(self.tenant, vector_store_id)  # before the body is judged
         changes = self.parse(UpdateVectorStoreRequestSerializer, partial=True)
         if "expires_after" in changes:
             changes["expires_after_days"] = days_of(changes)
             del changes["expires_after"]
-        if changes:
-            store.change(**changes)
+        store = actions.modify_store(tenant=self.tenant, store_id=vector_store_id, changes=changes)
         return Response(store_objects([store])[0])
 
     @extend_schema(request=None, responses=DeletedSerializer)

@@ -20,7 +20,7 @@ TENANTS = {"listTenants", "createTenant", "getTenant", "modifyTenant", "suspendT
 END_USERS = {"listEndUsers", "getEndUser", "modifyEndUser", "listAllRuns"}
 BUDGETS = {"listBudgets", "createBudget", "getBudget", "modifyBudget", "deleteBudget"}
 PRICES = {"listPrices", "createPrice", "deletePrice"}
-OPERATING = {"getUsage", "getLimits"} | TOKENS | TENANTS | END_USERS | BUDGETS | PRICES
+OPERATING = {"getUsage", "getLimits", "listAuditLog"} | TOKENS | TENANTS | END_USERS | BUDGETS | PRICES
 # Ours, not OpenAI's.
 EXTENSIONS = {"listThreads", "streamRunEvents"} | ACTIONS | MCP | OPERATING
 

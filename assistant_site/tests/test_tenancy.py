@@ -56,6 +56,7 @@ FREE = {
     "uploads",
     "vector_stores",
     "actions",
+    "audit_log",
     "mcp",
     "runs",
     "tokens",

@@ -8,6 +8,7 @@ a range of the primary key.
 import secrets
 import threading
 import time
+from datetime import datetime
 from typing import Any
 
 from django.db import models
@@ -41,6 +42,11 @@ def _next_moment() -> int:
 def new_id(prefix: str) -> str:
     """A new id; `prefix` contains its separator, as in `asst_` or `file-`."""
     return prefix + base62(_next_moment(), _MOMENT_LENGTH) + base62(secrets.randbelow(_RANDOM_RANGE), _RANDOM_LENGTH)
+
+
+def moment_id(prefix: str, moment: datetime) -> str:
+    """Where the ids that are made from this moment on begin, in the order of ids; no object has it."""
+    return prefix + base62(max(0, int(moment.timestamp() * 1_000_000)), _MOMENT_LENGTH)
 
 
 class WireIdField(models.CharField):  # type: ignore[type-arg]

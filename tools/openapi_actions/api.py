@@ -98,7 +98,7 @@ class ActionDetailView(WireView):
 
     @extend_schema(request=None, responses=DeletedSerializer)
     def delete(self, request: Request, action_id: str) -> Response:
-        Action.objects.of(self.tenant).only("pk").fetch(action_id).delete()
+        writing.delete_action(tenant=self.tenant, action_id=action_id)
         return Response({"id": action_id, "object": "action.deleted", "deleted": True})
 
 

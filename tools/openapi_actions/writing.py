@@ -8,6 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from assistant_site.wire.errors import InvalidRequest, PermissionDenied, ServerError
+from audit import log
 from tenants.encryption import Undecryptable
 from tenants.models import Tenant
 from tools.openapi import (
@@ -48,7 +49,9 @@ def create_actions(
         describe(action, operation)
         action.set_authentication(authentication or NO_AUTHENTICATION)
         actions.append(action)
-    Action.objects.insert(actions)
+    with transaction.atomic():
+        Action.objects.insert(actions)
+        log.created_together(actions)
     return actions
 
 
@@ -63,6 +66,7 @@ def modify_action(
         )
     with transaction.atomic():
         action: Action = Action.objects.of(tenant).select_for_update(no_key=True).fetch(action_id)
+        was = log.snapshot(action)
         given = changes.get("authentication")
         before, place = NO_AUTHENTICATION, None
         if given is None or keeps_secrets(given):
@@ -84,7 +88,16 @@ def modify_action(
                 setattr(action, name, changes[name])
         action.updated_at = timezone.now()
         action.save()
+        log.record_row(action, "modified", before=was, after=log.snapshot(action))
     return action
+
+
+def delete_action(*, tenant: Tenant, action_id: str) -> None:
+    """Deletes the action; assistants that name it are told so by its next call."""
+    with transaction.atomic():
+        action = Action.objects.of(tenant).select_for_update().fetch(action_id)
+        log.deleted(action)
+        action.delete()
 
 
 def readable_authentication(action: Action) -> Authentication:
