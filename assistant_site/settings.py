@@ -287,6 +287,7 @@ INSTALLED_APPS = [
     "threads",
     "tools",
     "runs",
+    "erasure",
 ]
 MIDDLEWARE = [
     "assistant_site.wire.headers.WireHeadersMiddleware",

@@ -54,6 +54,7 @@ api: list[URLPattern | URLResolver] = [
     path("", include("metering.urls")),
     path("limits", limits.LimitsView.as_view()),
     path("", include("audit.urls")),
+    path("", include("erasure.urls")),
     path("", include("files.urls")),
     path("", include("vector_stores.urls")),
     path("", include("assistants.urls")),

@@ -110,6 +110,14 @@ def append(
         )
 
 
+def forget(run_ids: list[str]) -> None:
+    """Removes the streams of runs that are gone; without Valkey they expire."""
+    try:
+        valkey.blocking().delete(*map(key, run_ids))
+    except valkey.Failed as error:
+        logger.warning("The events of %s runs are left to expire: %s", len(run_ids), error)
+
+
 def told_of(run_id: str) -> list[Told]:
     """All that the run's stream holds; nothing without Valkey."""
     try:

@@ -12,7 +12,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -27,6 +27,9 @@ from runs.serializers import step_object
 from runs.turn import DECIDED
 from threads.models import Message, MessageStatus
 from threads.serializers import MessageObjectSerializer
+
+# Of runs: those that may begin.
+TENANT_IS_OPEN = Q(tenant__suspended_at=None, tenant__deletion_began_at=None)
 
 
 class LostClaim(Exception):
@@ -45,9 +48,10 @@ def lease_end() -> Any:
 def claim(run_id: str, owner: str) -> tuple[Run, Telling] | None:
     """Takes a queued run; None if it is not to be had. Nothing of it is open: who queued it saw to that.
 
-    Raises `AtLimit` if its tenant may have no more runs at work.
+    Those of a suspended tenant stay in the queue, until it is resumed or their time is over. Raises `AtLimit` if its
+    tenant may have no more runs at work.
     """
-    queued = Run.objects.across_tenants().filter(pk=run_id, status=Status.QUEUED, expires_at__gt=Now())
+    queued = Run.objects.across_tenants().filter(TENANT_IS_OPEN, pk=run_id, status=Status.QUEUED, expires_at__gt=Now())
     found: QuerySet[Any] = budgets.flagged(queued).annotate(most_at_work=F("tenant__concurrent_runs"))
     for run in found[:1]:
         budgets.note(run.tenant_id, run.has_budgets)

@@ -32,11 +32,12 @@ SELECT
         WHERE r.tenant_id = walk.tenant_id AND r.status IN ('in_progress', 'cancelling')
     )) END
 FROM walk JOIN tenants_tenant t ON t.id = walk.tenant_id
+WHERE t.suspended_at IS NULL AND t.deletion_began_at IS NULL
 """
 
 
 def waiting() -> list[Waiting]:
-    """The tenants that have queued runs."""
+    """The tenants that have queued runs and are not suspended."""
     with connection.cursor() as cursor:
         cursor.execute(_WAITING)
         return [Waiting(tenant_id, room) for tenant_id, room in cursor.fetchall()]

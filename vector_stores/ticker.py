@@ -23,9 +23,14 @@ class Chore:
         self.work()
 
 
+# What apps above have done here: each with its pause in seconds.
+MORE: list[tuple[Callable[[], object], float]] = []
+
+
 def quick_chores() -> list[Chore]:
     """Database work of moments, and short calls to an engine."""
     return [
+        *(Chore(work, pause) for work, pause in MORE),
         Chore(removals.carry_out, 2),
         Chore(removals.clear_expired_stores, 60),
         Chore(file_actions.forget_expired, 60),

@@ -16,8 +16,8 @@ from assistant_site.tests.test_tenancy import routes
 ACTIONS = {"listActions", "createActions", "getAction", "modifyAction", "deleteAction", "runAction"}
 MCP = {"callAssistantsOverMcp", "callAssistantOverMcp"}
 TOKENS = {"listTokens", "createToken", "getToken", "modifyToken", "refreshToken", "refreshTokenByGet", "deleteToken"}
-TENANTS = {"listTenants", "createTenant", "getTenant", "modifyTenant", "suspendTenant", "resumeTenant"}
-END_USERS = {"listEndUsers", "getEndUser", "modifyEndUser", "listAllRuns"}
+TENANTS = {"listTenants", "createTenant", "getTenant", "modifyTenant", "suspendTenant", "resumeTenant", "deleteTenant"}
+END_USERS = {"listEndUsers", "getEndUser", "modifyEndUser", "listAllRuns", "eraseEndUser", "exportEndUser"}
 BUDGETS = {"listBudgets", "createBudget", "getBudget", "modifyBudget", "deleteBudget"}
 PRICES = {"listPrices", "createPrice", "deletePrice"}
 OPERATING = {"getUsage", "getLimits", "listAuditLog"} | TOKENS | TENANTS | END_USERS | BUDGETS | PRICES

@@ -19,7 +19,7 @@ from assistant_site.wire.rest import ID_WORDS, WireView
 from runs.models import Run, RunStep
 from tenants import actions, scopes, tokens
 from tenants.auth import forget_tokens
-from tenants.models import ApiToken, Tenant, UnscopedQuery
+from tenants.models import ApiToken, EndUser, Tenant, UnscopedQuery
 from threads.models import Message
 
 # A valid body for each route that takes one, so that nothing but ownership can refuse it.
@@ -132,6 +132,7 @@ def things_of(caller: LocalCaller) -> dict[str, str]:
         "budget_id": caller.post("budgets", {"amount": 10**9})["id"],
         "action_id": caller.post("actions", {"openapi_schema": PING}).body[0]["id"],
         "token": ApiToken.objects.get(tenant=caller.tenant).pk,
+        "name": EndUser.objects.create(tenant=caller.tenant, name="somebody's customer").name,
     }
 
 
@@ -143,7 +144,8 @@ def views() -> Iterator[tuple[str, str, type[WireView]]]:
 def of_things(route: str, things: dict[str, str]) -> str:
     path = route
     for name, id in things.items():
-        path = path.replace(f"<str:{name}>", id)
+        for kind in ("str", "path"):
+            path = path.replace(f"<{kind}:{name}>", id)
     assert "<" not in path, f"add {path} to things_of"
     return path
 
