@@ -10,10 +10,10 @@ from rest_framework.response import Response
 
 from assistant_site.wire.errors import NotFound
 from assistant_site.wire.lists import PageQuery, page
-from assistant_site.wire.pages import list_of, page_parameters
+from assistant_site.wire.pages import DeletedSerializer, list_of, page_parameters
 from assistant_site.wire.rest import WireView
 from runs.models import Run
-from tenants import actions, end_users
+from tenants import actions, deletion, end_users
 from tenants.models import EndUser, Tenant
 from tenants.serializers import (
     EndUserDetailSerializer,
@@ -51,7 +51,7 @@ class EndUserDetailView(WireView):
     """By the name that the tenant gave it."""
 
     resource = "end_users"
-    operation_ids = {"GET": "getEndUser", "POST": "modifyEndUser"}
+    operation_ids = {"GET": "getEndUser", "POST": "modifyEndUser", "DELETE": "eraseEndUser"}
 
     @extend_schema(responses=EndUserDetailSerializer)
     def get(self, request: Request, name: str) -> Response:
@@ -69,3 +69,13 @@ class EndUserDetailView(WireView):
             changes["blocked_at"] = timezone.now() if changes.pop("blocked") else None
         end_user = actions.change_end_user(self.tenant, name, changes)
         return Response(end_user_object(self.tenant, end_user))
+
+    @extend_schema(
+        description="An extension: deletes the end user's threads with all that hangs on them, and its files that "
+        "nobody else uses; usage keeps its numbers without the name. What is much goes on in the background.",
+        request=None,
+        responses=DeletedSerializer,
+    )
+    def delete(self, request: Request, name: str) -> Response:
+        deletion.erase_end_user(self.tenant, name)
+        return Response({"id": name, "object": "end_user.deleted", "deleted": True})

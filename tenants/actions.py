@@ -43,7 +43,8 @@ def suspend_tenant(tenant: Tenant) -> None:
 
 
 def resume_tenant(tenant: Tenant) -> None:
-    if tenant.suspended_at is not None:
+    """Takes its tokens again; one that is being deleted stays closed."""
+    if tenant.suspended_at is not None and tenant.deletion_began_at is None:
         change_tenant(tenant, {"suspended_at": None}, "tenant.resumed")
         auth.forget_tokens()
 

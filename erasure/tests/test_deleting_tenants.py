@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -18,7 +17,7 @@ from assistant_site.tests.callers import PATIENCE_SECONDS, LiveCaller, LocalCall
 from audit.models import AuditEntry
 from erasure import stores, tenant
 from erasure.tests.owning import blobs_of, own_everything, what_is_left
-from runs import holding, recovery
+from runs import holding, picking
 from runs.models import Run
 from tenants import deletion
 from tenants.models import ApiToken, Tenant
@@ -141,20 +140,20 @@ def queued_run(caller: LocalCaller) -> str:
 
 
 def test_queued_runs_of_a_suspended_tenant_wait_for_its_return(alice: LocalCaller, bob: LocalCaller) -> None:
-    hers, his = queued_run(alice), queued_run(bob)
-    long_ago = timezone.now() - timedelta(seconds=2 * recovery.LOST_AFTER_SECONDS)
-    Run.objects.across_tenants().filter(pk__in=[hers, his]).update(queued_at=long_ago)
+    hers = queued_run(alice)
+    queued_run(bob)
+
+    def waits() -> list[bool]:
+        found = {each.tenant_id for each in picking.waiting()}
+        return [caller.tenant.pk in found for caller in (alice, bob)]
+
+    assert waits() == [True, True]
     Tenant.objects.filter(pk=alice.tenant.pk).update(suspended_at=timezone.now())
-    found = recovery.tick()
-    assert his in found
-    assert hers not in found
+    assert waits() == [False, True]
     assert holding.claim(hers, "worker") is None
     Tenant.objects.filter(pk=alice.tenant.pk).update(suspended_at=None)
-    assert hers in recovery.tick()
+    assert waits() == [True, True]
     assert holding.claim(hers, "worker") is not None
-
-
-# --- Deaths ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("runs", "0006_end_users"),
+        ("runs", "0007_encrypted_fields"),
         ("tenants", "0006_saas"),
         ("threads", "0002_end_users"),
     ]
