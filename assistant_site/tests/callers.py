@@ -5,6 +5,7 @@ import secrets
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import requests
@@ -119,11 +120,17 @@ class Caller:
 class LocalCaller(Caller):
     """Through Django's test client: quick, in the test's own transaction."""
 
+    @staticmethod
+    @cache
+    def client() -> Client:
+        """One for all: making it loads all middleware."""
+        return Client(raise_request_exception=False)
+
     def send(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
         content = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         sent = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json", **headers}
         content_type = sent.pop("Content-Type")
-        response = Client(raise_request_exception=False).generic(
+        response = self.client().generic(
             method, path, content, content_type=content_type, headers={k: v for k, v in sent.items() if v}
         )
         assert not getattr(response, "is_async", False), "streams of events need a live server"
@@ -215,6 +222,7 @@ def read_events(raw: bytes) -> list[Event]:
 
 
 def new_tenant(name: str) -> tuple[Tenant, str]:
+    """With a token that may do anything in it; what others may is told in tenants/tests/test_rights.py."""
     tenant = actions.ensure_tenant(f"{name} {secrets.token_hex(6)}")
-    _, token = actions.issue_token(tenant=tenant, name="test")
+    _, token = actions.issue_token(tenant=tenant, name="test", scopes=["admin"])
     return tenant, token
