@@ -21,8 +21,9 @@ from tenants.models import Provider
 FIRST_SECONDS = 10.0
 MOST_SECONDS = 60.0
 FAILURES_EVERY_SECONDS = 5.0  # between two writes of one provider's failures
-SUCCESSES_EVERY_SECONDS = 60.0
+SUCCESSES_EVERY_SECONDS = 60.0  # unless it has failed in between
 MAX_FAILURE_CHARACTERS = 500
+_MOST_COOLING = 10_000  # callers can name any model
 
 
 @dataclass
@@ -37,6 +38,7 @@ class _Written:
 
     failure: float = float("-inf")
     success: float = float("-inf")
+    has_failed: bool = False  # since the success that was written last
 
 
 _lock = threading.Lock()
@@ -71,6 +73,9 @@ def failed(provider_id: str, sentence: str, *, model: str = "", wait: float | No
     now = time.monotonic()
     with _lock:
         _failures[provider_id] = (timezone.now(), sentence[:MAX_FAILURE_CHARACTERS])
+        _of(provider_id).has_failed = True
+        if len(_cooling) >= _MOST_COOLING:
+            _cooling.clear()
         known = _cooling.setdefault((provider_id, model), _Cooling(until=now, failures=0))
         if known.until <= now:
             known.failures += 1
@@ -86,17 +91,19 @@ def succeeded(provider_id: str, model: str) -> None:
         with _lock:
             _cooling.pop((provider_id, ""), None)
             _cooling.pop((provider_id, model), None)
-    if time.monotonic() - _of(provider_id).success >= SUCCESSES_EVERY_SECONDS:
-        _successes[provider_id] = timezone.now()
+    written = _of(provider_id)
+    seconds = FAILURES_EVERY_SECONDS if written.has_failed else SUCCESSES_EVERY_SECONDS
+    if time.monotonic() - written.success >= seconds:
+        with _lock:
+            _successes[provider_id] = timezone.now()
 
 
 def note(provider_id: str, model: str, failure: TurnFailed, api_key: str) -> None:
     """Notes a model turn's failure, in words for the operator that hold no credential."""
     status = f" (HTTP {failure.status})" if failure.status else ""
     detail = without_secrets(failure.detail, api_key)
-    is_of_model = failure.status == 404
     sentence = f"{failure.message}{status} Asked for {model}. {detail}".strip()
-    failed(provider_id, sentence, model=model if is_of_model else "", wait=failure.retry_after)
+    failed(provider_id, sentence, model=model if failure.lacks_model else "", wait=failure.retry_after)
 
 
 def is_due() -> bool:
@@ -118,13 +125,14 @@ def write() -> None:
         for id in failures:
             _of(id).failure = now
         for id in successes:
-            _of(id).success = now
+            newest = failures.get(id) or _failures.get(id)
+            _of(id).success, _of(id).has_failed = now, newest is not None and newest[0] > successes[id]
     for id in failures.keys() | successes.keys():
         changes: dict[str, object] = {}
         if id in failures:
             changes["failed_at"], changes["failure"] = failures[id]
         if id in successes:
-            changes["succeeded_at"] = successes[id].replace(second=0, microsecond=0)
+            changes["succeeded_at"] = successes[id]
         Provider.objects.filter(pk=id).update(**changes)
 
 

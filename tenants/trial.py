@@ -19,7 +19,6 @@ from assistant_site.llm.errors import (
     CREDENTIAL_REFUSED,
     ENDED_EARLY,
     MOVED,
-    NO_CHANNEL,
     NOT_COMPATIBLE,
     QUOTA,
     RATE_LIMITED,
@@ -167,7 +166,7 @@ class _Trial:
         try:
             return await self.chat_with(self.endpoint)
         except TurnFailed as failure:
-            if failure.message in (CREDENTIAL_REFUSED, UNREACHABLE, QUOTA, RATE_LIMITED) or failure.status == 404:
+            if failure.message in (CREDENTIAL_REFUSED, UNREACHABLE, QUOTA, RATE_LIMITED) or failure.lacks_model:
                 raise
             plain = replace(self.endpoint, quirks={**self.endpoint.quirks, "stream": "false"})
             try:
@@ -217,7 +216,7 @@ class _Trial:
             return _NO_STREAM
         if failure.message == UNREACHABLE:
             return _unreachable(failure.detail)
-        if failure.status == 404 or failure.message == NO_CHANNEL:
+        if failure.lacks_model:
             model = self.outcome.model
             if model and not self.outcome.models:
                 return f"It does not know the model {model}, or the address is wrong: does it end in /v1?{status}"

@@ -42,8 +42,8 @@ _QUOTA_WORDS = (
 )
 # One API: no channel for this model in the caller's group; a bug in its own code. Asking again changes nothing.
 _HOPELESS_WORDS = ("无可用渠道", "one_api_panic")
-# A provider that does not know the model, by OpenAI's code and LiteLLM's words, which come with a 400.
-_NO_MODEL_WORDS = ("model_not_found", "invalid model name")
+# A provider that does not know the model: OpenAI's code, LiteLLM's words (with a 400), One API's (with a 503).
+_NO_MODEL_WORDS = ("model_not_found", "invalid model name", "无可用渠道")
 _OF_THE_REQUEST = (400, 413, 415, 422)  # refused for what it says: another provider would refuse it, too
 _PROMPT_CODES = (
     "invalid_prompt",
@@ -94,8 +94,9 @@ _PRIVATE = re.compile(
 class TurnFailed(ModelFailed):
     """A failure that still knows whether asking again could help.
 
-    `retry`: the same provider; `elsewhere`: another one that has the model. `retry_after` is the provider's own wish in
-    seconds; `detail` and the provider's `request_id` are for the log, never for the tenant.
+    `retry`: the same provider; `elsewhere`: another one that has the model. `lacks_model`: this one has not, as it
+    says, and may be well otherwise. `retry_after` is the provider's own wish in seconds; `detail` and the provider's
+    `request_id` are for the log, never for the tenant.
     """
 
     def __init__(
@@ -105,6 +106,7 @@ class TurnFailed(ModelFailed):
         *,
         retry: bool = False,
         elsewhere: bool = True,
+        lacks_model: bool = False,
         retry_after: float | None = None,
         detail: str = "",
         status: int | None = None,
@@ -113,6 +115,7 @@ class TurnFailed(ModelFailed):
         super().__init__(code, message, status=status, usage=usage)
         self.retry = retry
         self.elsewhere = elsewhere
+        self.lacks_model = lacks_model
         self.retry_after = retry_after
         self.detail = detail
         self.request_id = ""
@@ -185,6 +188,7 @@ def judge(
     """What a provider's error means. `status` is that of the answer; None for an error inside a 200."""
     told = status or error.status
     words = error.words
+    has_no_model = told == 404 or any(word in words for word in _NO_MODEL_WORDS)
 
     def failed(
         code: Literal["server_error", "rate_limit_exceeded", "invalid_prompt"],
@@ -197,7 +201,8 @@ def judge(
             code,
             message,
             retry=retry,
-            elsewhere=elsewhere,
+            elsewhere=elsewhere or has_no_model,
+            lacks_model=has_no_model,
             retry_after=retry_after,
             detail=f"code={error.code!r} type={error.type!r} message={error.message[:300]!r}",
             status=told,
@@ -220,9 +225,8 @@ def judge(
         return failed("server_error", WENT_WRONG, retry=True)
     if 300 <= told < 400:
         return failed("server_error", MOVED)
-    has_no_model = any(word in words for word in _NO_MODEL_WORDS)
     message = shown_to_tenant(error.message) or REQUEST_REFUSED
-    return failed("server_error", message, elsewhere=has_no_model or told not in _OF_THE_REQUEST)
+    return failed("server_error", message, elsewhere=told not in _OF_THE_REQUEST)
 
 
 def _concerns_the_prompt(error: ProviderError, status: int | None) -> bool:

@@ -14,7 +14,7 @@ from urllib3.filepost import encode_multipart_formdata
 
 from assistant_site.tests import official
 from runs.machine import RESTING
-from tenants import actions
+from tenants import actions, routes
 from tenants.models import Provider, Tenant
 
 PATIENCE_SECONDS = 40
@@ -149,6 +149,14 @@ class LiveCaller(Caller):
     @property
     def base_url(self) -> str:
         return f"{self.url}/v1"
+
+    def provided_by(self, base_url: str, embedding_model: str = "off") -> "Caller":
+        """The same; where it had another server before, returns when no process can ask that any more."""
+        before = Provider.objects.filter(tenant=self.tenant).exclude(base_url=base_url).exists()
+        super().provided_by(base_url, embedding_model)
+        if before:
+            time.sleep(routes.KEPT_SECONDS)
+        return self
 
     def send(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
         sent = {"Authorization": f"Bearer {self.token}", **headers}

@@ -166,17 +166,18 @@ def test_earlier_citations_are_not_shown_to_the_model_again(lena: LiveCaller) ->
 
 def test_what_the_model_writes_wrongly_is_told_to_it(lena: LiveCaller) -> None:
     store = store_of(lena, cats="Cats sleep.")
-    for arguments, told in (
-        ("{}", "at least one query"),
-        ('{"queries": 7}', "at least one query"),
-        ("{broken}", "not a valid JSON"),
-    ):
-        with QuirkServer(called(("file_search", arguments)), said("Sorry.")) as provider:
-            lena.provided_by(provider.base_url)
+    with QuirkServer(said("Sorry.")) as provider:
+        lena.provided_by(provider.base_url)
+        for arguments, told in (
+            ("{}", "at least one query"),
+            ('{"queries": 7}', "at least one query"),
+            ("{broken}", "not a valid JSON"),
+        ):
+            provider.script[:] = [called(("file_search", arguments)), said("Sorry.")]
             thread = lena.thread("Go")
             events = lena.stream(f"threads/{thread}/runs", {"assistant_id": assistant_with(lena, store)})
-            assert told in provider.requests[1].body["messages"][-1]["content"]
-        Folded(events).equals_rest(lena)
+            assert told in provider.requests[-1].body["messages"][-1]["content"]
+            Folded(events).equals_rest(lena)
 
 
 def test_the_demo_model_searches_by_itself(lena: LiveCaller) -> None:
