@@ -10,6 +10,8 @@ PYTHON := $(VENV)/bin/python
 PIP := $(PYTHON) -m pip --disable-pip-version-check --no-input --quiet
 # Two processes share the test files, in their order, each with servers of its own.
 TWO := -n 2 --dist loadfile --no-loadscope-reorder
+# Images of containers often set it. Each process of a test would compile all of Holdfast again, and pytest its tests.
+unexport PYTHONDONTWRITEBYTECODE
 LOCK := $(PYTHON) -m piptools compile --quiet --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
 # $(call environment,FOLDER,NAME,WHAT): WHAT of requirements-NAME.txt in an environment of its own, unless it is there. The
@@ -74,7 +76,7 @@ sandbox: installed ## build the Python that the code interpreter runs, in var/sa
 		"$$($(PYTHON) -c 'from assistant_site.settings import SANDBOX_DIR; print(SANDBOX_DIR)')"
 
 test-sandbox: installed-dev ## what hostile code must not be able to do, in the real sandbox; needs bubblewrap (Linux)
-	@exec $(PYTHON) -m pytest -m sandbox
+	@exec $(PYTHON) -m pytest $(TWO) -m sandbox
 
 test-sandbox-walls: installed-dev ## each of those tests without the protection it is for: it must fail; ROWS="N1 R3"
 	@exec $(PYTHON) -m sandbox.tests.isolation.without $(ROWS)

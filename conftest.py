@@ -8,6 +8,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 PROJECT = Path(__file__).resolve().parent
@@ -37,6 +38,11 @@ from assistant_site.embedded.services import Services  # noqa: E402
 from assistant_site.tests.stack import Stack  # noqa: E402
 
 pytest_plugins = ["assistant_site.tests.fixtures"]
+
+# The same examples each time, however busy the machine is; `pytest --hypothesis-profile=exploring` looks for new ones.
+hypothesis.settings.register_profile("fixed", derandomize=True, database=None, deadline=None)
+hypothesis.settings.register_profile("exploring", deadline=None)
+hypothesis.settings.load_profile("fixed")
 
 # The data is thrown away with the folder, so it need not survive a power cut; and Django may empty it between tests.
 THROWAWAY = {

@@ -17,7 +17,7 @@ from runs.machine import RESTING
 from tenants import actions, routes
 from tenants.models import Provider, Tenant
 
-PATIENCE_SECONDS = 40
+PATIENCE_SECONDS = 60
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from assistant_site.embedded import address
 from assistant_site.embedded.process import spawn, tail, wait_gone
 
-READY_SECONDS = 40
+READY_SECONDS = 90
 STOP_SECONDS = 15
 
 

@@ -284,7 +284,7 @@ def test_the_whole_has_a_time(answer: Script) -> None:
         started = time.monotonic()
         message = refused(f"http://127.0.0.1:{server.port}/", seconds=0.5)
         assert message == "127.0.0.1 took longer than 0.5 seconds."
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 8
 
 
 def test_silent_name_servers_take_no_longer() -> None:

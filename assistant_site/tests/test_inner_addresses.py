@@ -236,7 +236,7 @@ def test_what_never_ends_is_ended(first: bytes, again: bytes) -> None:
                 with pytest.raises(CannotFetch) as caught:
                     await ask(f"http://a.example:{port}/", foreign)
                 assert "took longer" not in caught.value.message
-                assert time.monotonic() - started < 4
+                assert time.monotonic() - started < 20
 
     run(work())
 
@@ -244,10 +244,10 @@ def test_what_never_ends_is_ended(first: bytes, again: bytes) -> None:
 async def ask(url: str, foreign: bool) -> None:
     if not foreign:
         client = GuardedClient(Names(["127.0.0.1"]))
-        await client.request("GET", url, max_bytes=1_000, seconds=5, allowed_hosts=LOOPBACK)
+        await client.request("GET", url, max_bytes=1_000, seconds=30, allowed_hosts=LOOPBACK)
         return
     transport = GuardedTransport(max_bytes=1_000, allowed_hosts=LOOPBACK, resolve=Names(["127.0.0.1"]))
-    async with httpx2.AsyncClient(transport=transport, timeout=5) as other:
+    async with httpx2.AsyncClient(transport=transport, timeout=30) as other:
         await other.get(url)
 
 
@@ -259,7 +259,7 @@ def test_what_comes_slowly_is_ended_by_time(first: bytes, again: bytes) -> None:
             with pytest.raises(CannotFetch, match=r"took longer than 0\.2 seconds") as caught:
                 await client.fetch(f"http://a.example:{port}/", max_bytes=1_000, seconds=0.2, allowed_hosts=LOOPBACK)
             assert caught.value.was_sent
-            assert time.monotonic() - started < 4
+            assert time.monotonic() - started < 20
 
     run(work())
 

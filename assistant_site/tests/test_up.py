@@ -26,8 +26,8 @@ from sandbox.tests.environments import environment_for_tests
 pytestmark = pytest.mark.slow
 
 PROJECT = Path(__file__).resolve().parents[2]
-START_SECONDS = 40
-GONE_SECONDS = 15
+START_SECONDS = 90
+GONE_SECONDS = 60
 
 
 class Up:

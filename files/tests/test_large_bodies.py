@@ -202,7 +202,7 @@ def test_a_sender_that_leaves_leaves_nothing(live: Stack, lena: LiveCaller) -> N
         requests.post(f"{lena.base_url}/files", data=broken(), headers=headers, timeout=20)
     assert lena.get("files")["data"] == []
     assert not UnclaimedBlob.objects.exists()
-    deadline = time.monotonic() + 10  # the server sees the end of a connection when it comes to it
+    deadline = time.monotonic() + 60  # the server sees the end of a connection when it comes to it
     while any(is_body(entry) for entry in Path(f"/proc/{live.pid('web-1')}/fd").iterdir()):
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -30,7 +30,7 @@ class CodingCaller(LiveCaller):
         return [each["code"] for each in self.clockwork.executions(thread)]
 
     def wait_for_executions(self, thread: str, count: int) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while len(self.executions(thread)) < count:
             assert time.monotonic() < deadline, self.executions(thread)
             time.sleep(0.01)

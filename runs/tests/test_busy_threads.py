@@ -42,7 +42,7 @@ def test_a_message_waits_for_the_end_of_the_run(lena: LiveCaller) -> None:
         time.sleep(0.5)
         assert not waiting.done()
         answered(lena, thread, run)
-        message = waiting.result(20)
+        message = waiting.result(60)
     assert message.status == 200
     assert lena.messages(thread)[-1] == message.body  # behind what the run wrote
     assert lena.get(f"threads/{thread}/runs/{run}")["status"] == "completed"
@@ -60,7 +60,7 @@ def test_those_who_wait_come_in_their_order(lena: LiveCaller) -> None:
         last = pool.submit(asking, lena, "queue", f"threads/{thread}/runs", {"assistant_id": assistant, "tools": []})
         time.sleep(0.3)
         answered(lena, thread, run)
-        assert [each.result(20).status for each in (*waiting, last)] == [200] * 5
+        assert [each.result(60).status for each in (*waiting, last)] == [200] * 5
     texts = [m["content"][0]["text"]["value"] for m in lena.messages(thread) if m["role"] == "user"]
     assert texts == ["call:lookup {}", "0", "1", "2", "3"]
     assert lena.settled(thread, last.result()["id"])["status"] == "completed"
@@ -101,7 +101,7 @@ def test_of_two_that_interrupt_the_second_ends_the_first(lena: LiveCaller) -> No
     path, body = f"threads/{thread}/runs", {"assistant_id": assistant}  # each would wait for an output for ever
     with ThreadPoolExecutor(2) as pool:
         both = [pool.submit(asking, lena, "interrupt", path, body) for _ in range(2)]
-        made = [each.result(20)["id"] for each in both]
+        made = [each.result(60)["id"] for each in both]
     states = sorted(lena.settled(thread, run)["status"] for run in made)
     assert states == ["cancelled", "requires_action"]
 
@@ -121,7 +121,7 @@ def test_who_comes_later_comes_after_those_who_wait(lena: LiveCaller) -> None:
             time.sleep(0.2)
         lena.post(f"threads/{thread}/runs/{run}/cancel")
         waiting += [pool.submit(say, "new")]
-        assert {each.result(20).status for each in waiting} == {200}
+        assert {each.result(60).status for each in waiting} == {200}
     texts = [m["content"][0]["text"]["value"] for m in lena.messages(thread)]
     assert texts == ["call:lookup {}", "w0", "w1", "w2", "w3", "w4", "new"]
 
@@ -161,4 +161,4 @@ def test_a_thread_that_is_deleted_meanwhile(lena: LiveCaller) -> None:
         waiting = pool.submit(asking, lena, "queue", f"threads/{thread}/messages", MESSAGE)
         time.sleep(0.3)
         assert lena.delete(f"threads/{thread}").status == 200
-        assert waiting.result(20).status == 404
+        assert waiting.result(60).status == 404

@@ -14,7 +14,7 @@ from runs.tests.folding import Folded, calls_of, shape
 from runs.tests.test_endings import is_free, run_of
 from runs.tests.test_streams import TEXT
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = pytest.mark.slow
 Loss = Callable[[Stack], None]
 
 
@@ -138,7 +138,7 @@ def test_code_that_ends_three_workers_fails_its_run(cora: CodingCaller, coding_s
         run = run_of(cora, thread, "in_progress")
         cora.wait_for_executions(thread, 1)
         for attempt in (1, 2, 3):
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 60
             while held(cora, run) != attempt:
                 assert time.monotonic() < deadline
                 time.sleep(0.05)

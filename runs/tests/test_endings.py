@@ -44,14 +44,14 @@ class Background(threading.Thread):
         self.events = other.stream(self.path, self.body)
 
     def ended(self) -> list[Event]:
-        self.join(20)
+        self.join(60)
         assert self.events, "the stream did not end"
         return self.events
 
 
 def run_of(lena: LiveCaller, thread: str, status: str) -> str:
     """The thread's newest run, once it is in this state."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while True:
         runs = lena.get(f"threads/{thread}/runs")["data"]
         if runs and runs[0]["status"] == status:
@@ -77,9 +77,9 @@ def test_cancelling_while_the_model_speaks(lena: LiveCaller) -> None:
         answer = lena.post(f"threads/{thread}/runs/{run}/cancel")
         assert answer["status"] == "cancelling"
         ended = lena.settled(thread, run)
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 8  # a heartbeat would notice it later
         events = stream.ended()
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 60
         while not provider.left:  # the model's connection was closed
             assert time.monotonic() < deadline
             time.sleep(0.01)
@@ -336,7 +336,7 @@ def test_deleting_the_thread_ends_its_run(lena: LiveCaller) -> None:
         lena.post(f"threads/{thread}/runs", {"assistant_id": lena.assistant()})
         run = run_of(lena, thread, "in_progress")
         assert lena.delete(f"threads/{thread}").status == 200
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not provider.left:
             assert time.monotonic() < deadline
             time.sleep(0.02)

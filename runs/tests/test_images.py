@@ -283,12 +283,12 @@ def test_what_cannot_be_fetched_is_said(lena: LiveCaller) -> None:
 @pytest.mark.slow
 def test_all_addresses_are_fetched_at_the_same_time(lena: LiveCaller) -> None:
     png = drawn()
-    slow = Answer((png,), 200, {"content-type": "image/png"}, "length", before=1.5)
+    slow = Answer((png,), 200, {"content-type": "image/png"}, "length", before=3.0)
     with QuirkServer(slow) as server:
         urls = [f"http://localhost:{server.port}/{number}.png" for number in range(8)]
         started = time.monotonic()
         [content] = sent(lena, list(map(image_url, urls)), quirks=FETCHES)
-        assert time.monotonic() - started < 8
+        assert time.monotonic() - started < 20
     assert content == [image_url(data_url(png), detail="auto")] * 8
 
 
@@ -317,10 +317,11 @@ def test_a_run_that_waits_for_an_image_can_be_cancelled(lena: LiveCaller) -> Non
         content = [image_url(f"http://localhost:{pictures.port}/a.png")]
         lena.post(f"threads/{thread}/messages", {"role": "user", "content": content})
         run = lena.post(f"threads/{thread}/runs", {"assistant_id": lena.assistant()})
-        started = time.monotonic()
+        deadline = time.monotonic() + 60
         while not pictures.requests:
-            assert time.monotonic() - started < 10
+            assert time.monotonic() < deadline
             time.sleep(0.02)
+        started = time.monotonic()
         lena.post(f"threads/{thread}/runs/{run['id']}/cancel")
         assert lena.settled(thread, run["id"])["status"] == "cancelled"
         assert time.monotonic() - started < 8

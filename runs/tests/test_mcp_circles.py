@@ -79,7 +79,7 @@ def test_circles_end_also_where_there_is_room_for_one_run_only(lena: LiveCaller,
     ):
         lena.provided_by(provider.base_url)
         lena.run(lena.thread("Ask yourself"), assistant)
-        deadline = time.monotonic() + 40
+        deadline = time.monotonic() + 60
         runs = Run.objects.of(lena.tenant).filter(assistant_id=assistant)
         while [run.status for run in runs.all()] != ["completed"] * 4:
             assert time.monotonic() < deadline, [run.status for run in runs.all()]

@@ -199,22 +199,21 @@ def test_a_client_that_leaves_does_not_stop_the_run(lena: LiveCaller) -> None:
 def test_waiting_calls_hold_no_thread_of_the_server(lena: LiveCaller) -> None:
     assistant = lena.assistant()
     results: list[Any] = []
-    with QuirkServer(Answer(said("Done").pieces, before=3.0)) as provider:
+    with QuirkServer(Answer(said("Done").pieces, before=6.0)) as provider:
         lena.provided_by(provider.base_url)
         callers = [
             threading.Thread(target=lambda: results.append(ask(lena, assistant, message="x"))) for _ in range(20)
         ]
         for caller in callers:
             caller.start()
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while len(provider.requests) < 20:
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        began = time.monotonic()
         assert lena.get("assistants").status == 200
-        assert time.monotonic() - began < 1.5
+        assert not results
         for caller in callers:
-            caller.join(40)
+            caller.join(60)
     assert [result.content[0].text for result in results] == ["Done"] * 20
 
 
@@ -228,12 +227,12 @@ def test_a_conversation_that_is_deleted_meanwhile_is_said_to_be(lena: LiveCaller
             target=lambda: results.append(ask(lena, assistant, message="x", thread_id=thread)), daemon=True
         )
         caller.start()
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not provider.requests:
             assert time.monotonic() < deadline
             time.sleep(0.05)
         lena.delete(f"threads/{thread}")
-        caller.join(30)
+        caller.join(60)
     [result] = results
     assert (result.is_error, result.content[0].text) == (True, calls.GONE)
 

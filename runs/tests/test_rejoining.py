@@ -79,10 +79,10 @@ def test_a_reader_that_keeps_dropping_gets_the_same_bytes(lena: LiveCaller) -> N
         path = f"threads/{thread}/runs/{run_of(lena, thread, 'in_progress')}/events"
         dropping = [pool.submit(in_pieces, lena, path, seconds) for seconds in (0.2, 0.2, 0.05)]
         never_left = pool.submit(whole, lena, path)
-        told = stays.result(30)
-        assert never_left.result(30) == told
+        told = stays.result(60)
+        assert never_left.result(60) == told
         for reader in dropping:
-            got, visits = reader.result(30)
+            got, visits = reader.result(60)
             assert visits > 5
             assert got == told
     assert whole(lena, path) == told  # and who comes afterwards
@@ -102,7 +102,7 @@ def test_from_a_position_on(lena: LiveCaller) -> None:
         assert whole(lena, f"{path}?after=1", position) == rest  # an EventSource keeps its address
     started = time.monotonic()
     assert whole(lena, f"{path}?after=999999999") == frames[-1]
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 15
 
 
 def test_wrong_positions(lena: LiveCaller) -> None:
@@ -127,7 +127,7 @@ def test_from_the_start_through_awaited_functions(lena: LiveCaller) -> None:
             lena.stream,
             f"threads/{thread}/runs/{run}/submit_tool_outputs",
             {"tool_outputs": [{"tool_call_id": call["id"], "output": "7"}]},
-        ).result(20)
+        ).result(60)
     events_of_both = read_events(whole(lena, path))
     assert events_of_both[:-1] == read_events(first)[:-1] + second[:-1]
     assert whole(lena, path, str(read_events(first)[-2].position)).startswith(b"event: thread.run.step.completed\n")

@@ -286,6 +286,6 @@ def test_a_slow_reader_gets_everything(lena: LiveCaller) -> None:
             time.sleep(3)
             started = time.monotonic()
             assert lena.get("assistants").status == 200
-            assert time.monotonic() - started < 2
+            assert time.monotonic() - started < 10
             page.until(event="done")
     Folded(page.events).equals_rest(lena)

@@ -14,7 +14,7 @@ from runs.tests.test_endings import FUNCTION, Background, run_of
 from runs.tests.test_rejoining import slowly
 from threads.models import Message
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.slow]
+pytestmark = pytest.mark.slow
 HELLO = {"thread": {"messages": [{"role": "user", "content": "Hello"}]}}
 
 

@@ -176,7 +176,7 @@ async def serving(
             await client.disconnect()
 
 
-async def until(true: Callable[[], object], seconds: float = 5.0) -> None:
+async def until(true: Callable[[], object], seconds: float = 60.0) -> None:
     async with asyncio.timeout(seconds):
         while not true():  # noqa: ASYNC110 what a test waits for has no event
             await asyncio.sleep(0.01)

@@ -152,7 +152,7 @@ class McpTestServer:
         self._uvicorn = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._uvicorn.run, daemon=True)
         self._thread.start()
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while not self._uvicorn.started:
             assert time.monotonic() < deadline, "the MCP server does not start"
             time.sleep(0.01)

@@ -23,7 +23,7 @@ from tools.code_interpreter import kept
 from tools.tests.coding import TOOL, Called, Coder
 from tools.tool import ToolContext
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.slow
 
 READY_SECONDS = 120
 
@@ -198,7 +198,7 @@ def test_endless_code_is_interrupted_when_its_run_is_abandoned(cora: Coder) -> N
     began = time.monotonic()
     cora.awaited(abandoned())
     assert cora.run("print(x)").logs == "1\n"
-    assert time.monotonic() - began < 6
+    assert time.monotonic() - began < 20
 
 
 def context_of(coder: Coder, call_id: str, **more: Any) -> ToolContext:

@@ -113,13 +113,13 @@ def test_a_slow_server_holds_up_nobody_who_has_an_older_list(
     assert lists.claim(server) is lists.State.RENEWED
     assert lists.claim(server) is lists.State.STALE
     lists.release(server)
-    with raw_server(lambda posted: time.sleep(5)) as url:
+    with raw_server(lambda posted: time.sleep(20)) as url:
         moved = shopper.lists.get()
         moved.digest = server_of(shopper.tenant.pk, shopper.tool(url)).digest
         moved.save()
         began = time.monotonic()
         assert len(shopper.offers(shopper.tool(url))) == 2
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 15
 
 
 def test_a_tenant_has_only_so_many_lists(

@@ -14,7 +14,6 @@ from tools.tests.test_mcp_runs import Approving, Asked
 pytestmark = [
     pytest.mark.mcp,
     pytest.mark.skipif(not TimeServer.is_installed(), reason="the MCP server is not installed: make mcp installs it"),
-    pytest.mark.timeout(150),
 ]
 
 

@@ -14,7 +14,7 @@ from tools.tests.openapi.test_real_documents import FOLDER
 from tools.tests.service import Got, Service, replying
 from tools.tests.weather import made, run_of
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.slow
 
 
 def run(lena: LiveCaller, action: dict[str, Any], parameters: dict[str, Any]) -> Any:

@@ -14,7 +14,7 @@ from assistant_site.tests.callers import LiveCaller
 from assistant_site.tests.stack import Stack
 from vector_stores.models import Chunk, ParsedText, StoreFile
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def test_deletions_in_the_middle_of_ingestion_leave_nothing(lena: LiveCaller) ->
     counts = rested(lena, kept)
     assert (counts["completed"], counts["total"]) == (6, 6)
     is_whole(lena, kept)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while Chunk.objects.of(lena.tenant).filter(vector_store_id=doomed).exists():
         assert time.monotonic() < deadline
         time.sleep(0.1)
@@ -181,7 +181,7 @@ def test_a_cluster_whose_process_dies_ends_and_its_files_are_taken_up(mortals: S
     while not lena.get(f"vector_stores/{store}")["file_counts"]["completed"]:
         time.sleep(0.05)
     busiest_of(cluster).kill()
-    cluster.wait(20)
+    cluster.wait(60)
     mortals.restart("ingestion-1")
     assert rested(lena, store)["completed"] == 20
     is_whole(lena, store)

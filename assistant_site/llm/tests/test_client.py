@@ -459,7 +459,7 @@ def test_an_endless_error_body_is_not_read_to_its_end() -> None:
     with QuirkServer(endless) as provider:
         started = time.monotonic()
         failure(provider)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 20
 
 
 def test_requests_are_plain_json() -> None:

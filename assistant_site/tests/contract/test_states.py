@@ -21,7 +21,7 @@ pytestmark = [
     pytest.mark.contract,
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
 ]
-PATIENCE_SECONDS = 30
+PATIENCE_SECONDS = 60
 SPEAKING_SECONDS = 2  # what is left to a run whose time ends while the model speaks
 STREAMING = ["stream", "create_and_stream", "create_and_run_stream"]
 POLLING = ["create_and_poll", "create_and_run_poll"]

@@ -27,7 +27,6 @@ from tenants.models import Provider
 pytestmark = [
     pytest.mark.gateways,
     pytest.mark.skipif(not LiteLLM.is_installed(), reason="LiteLLM is not installed: make gateways installs it"),
-    pytest.mark.timeout(150),  # its start alone may take a minute on a busy machine
 ]
 FUNCTIONS = [
     {"type": "function", "function": {"name": name, "parameters": {"type": "object", "properties": {}}}}

@@ -25,8 +25,12 @@ def note(context: ToolContext, **more: Any) -> None:
         file.write(json.dumps({**line, **more}) + "\n")
 
 
+def note_late() -> None:
+    Path(os.environ["RIG"] + "-late").touch()
+
+
 class Sleep(ServedTool):
-    """Sleeps for `seconds`; too long is more than one."""
+    """Sleeps for `seconds`; too long is more than three."""
 
     type = "sleep"
     parameters = {
@@ -34,7 +38,7 @@ class Sleep(ServedTool):
         "properties": {"seconds": {"type": "number"}, "say": {"type": "string"}},
         "required": ["seconds"],
     }
-    seconds = 1.0
+    seconds = 3.0
 
     async def run(self, context: ToolContext, arguments: dict[str, Any]) -> ToolResult:
         note(context)
@@ -43,18 +47,18 @@ class Sleep(ServedTool):
 
 
 class Stubborn(ServedTool):
-    """Goes on for ten seconds whoever tries to stop it."""
+    """Goes on for twenty seconds whoever tries to stop it; then there is a file RIG-late."""
 
     type = "stubborn"
     seconds = 1.0
 
     async def run(self, context: ToolContext, arguments: dict[str, Any]) -> ToolResult:
         note(context)
-        end = time.monotonic() + 10
+        end = time.monotonic() + 20
         while time.monotonic() < end:
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.sleep(end - time.monotonic())
-        note(context, late=True)
+        note_late()
         raise RuntimeError("too late")
 
 

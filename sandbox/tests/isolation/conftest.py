@@ -126,7 +126,7 @@ def _others_still_answer(request: pytest.FixtureRequest) -> Iterator[None]:
     yield
     before = time.monotonic()
     assert at.health().is_available
-    assert time.monotonic() - before < 1.0, "the daemon answers late"
+    assert time.monotonic() - before < 10, "the daemon answers late"
     told = neighbour.run("print(secret)")
     assert (told.stdout.strip(), told.done.ok) == (NEIGHBOURS_SECRET, True)
 

@@ -49,10 +49,18 @@ def with_words(*words: str) -> list[int]:
 
 def so_many_with_words(count: int, *words: str) -> list[int]:
     """The same once there are so many of them: a new process has no words for a moment."""
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while len(found := with_words(*words)) != count:
         assert time.monotonic() < deadline, (words, found)
         time.sleep(0.01)
+    return found
+
+
+def threads_below(pid: int, at_least: int) -> list[int]:
+    """A process's descendants, once they have so many threads together; after half a minute at the latest."""
+    deadline = time.monotonic() + 30
+    while sum(map(threads_of, found := below(pid))) < at_least and time.monotonic() < deadline:
+        time.sleep(0.05)
     return found
 
 

@@ -80,7 +80,7 @@ def test_only_regular_files_are_listed_and_read(tenant: Tenant) -> None:
         except FileRefused as refused:
             refusals.append(str(refused))
     assert all(refusals)
-    assert time.monotonic() - before < 10
+    assert time.monotonic() - before < 30
     assert not [name for name, data in answers.items() if data in host_files()]
     # Through a folder's link: the sandbox's own file, which the code can read anyway.
     assert set(answers) <= {"dir/passwd"}
@@ -109,7 +109,7 @@ tell(None)
     )
 
     assert told == [False] * 4
-    assert time.monotonic() - before < 10
+    assert time.monotonic() - before < 30
 
 
 def test_names_of_files_never_break_the_answer(tenant: Tenant) -> None:

@@ -66,7 +66,7 @@ def test_a_forged_frame_ends_the_session(victim: Tenant, way: str) -> None:
 
     assert outcome.done.restarted, outcome
     assert outcome.done.reason in (Reason.DIED, Reason.OUTPUT), outcome
-    assert time.monotonic() - begun < 8
+    assert time.monotonic() - begun < 30
     assert quick.host.memory() - before < 30 * MIB
     assert quick.open().is_new
     assert quick.run("print(1)").stdout == "1\n"

@@ -105,7 +105,7 @@ tell(None)
         bound=2 * BOUND,
     )
     with Peak(victim.host) as peak:
-        deadline = time.monotonic() + 4
+        deadline = time.monotonic() + 30
         while bomb.files_or_none() is not None and time.monotonic() < deadline:
             time.sleep(0.1)
     assert bomb.files_or_none() is None

@@ -24,7 +24,7 @@ from vector_stores.tests.r2r import real
 from vector_stores.tests.r2r.fake import FakeR2R
 from vector_stores.tests.r2r.rows import Text, bring, keep_passages, new_file, new_store
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.slow
 
 REAL = pytest.param("real", marks=pytest.mark.r2r)
 real_only = pytest.mark.parametrize("running", [REAL], indirect=True)  # the fake is never slow
