@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
+from assistant_site import valkey
 from assistant_site.llm.tests.quirk_server import Answer, QuirkServer, delta, said, streaming
 from assistant_site.tests.callers import Answer as Got
 from assistant_site.tests.callers import LiveCaller, read_events
 from runs.tests.folding import shape
 from runs.tests.test_endings import FUNCTION, run_of
 from tenants.models import Tenant
-from threads.waiting import HEADER
+from threads.waiting import HEADER, queue_of
 
 MESSAGE = {"role": "user", "content": "more"}
 
@@ -35,11 +36,19 @@ def answered(lena: LiveCaller, thread: str, run: str) -> None:
     assert lena.post(f"threads/{thread}/runs/{run}/submit_tool_outputs", outputs).status == 200
 
 
+def waits(lena: LiveCaller, thread: str, count: int = 1) -> None:
+    """Until so many requests wait for the thread."""
+    deadline = time.monotonic() + 60
+    while valkey.blocking().zcard(queue_of(lena.tenant, thread)) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
 def test_a_message_waits_for_the_end_of_the_run(lena: LiveCaller) -> None:
     thread, _, run = awaiting(lena)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(asking, lena, "queue", f"threads/{thread}/messages", MESSAGE)
-        time.sleep(0.5)
+        waits(lena, thread)
         assert not waiting.done()
         answered(lena, thread, run)
         message = waiting.result(60)
@@ -56,9 +65,9 @@ def test_those_who_wait_come_in_their_order(lena: LiveCaller) -> None:
         for number in range(4):
             body = {"role": "user", "content": str(number)}
             waiting.append(pool.submit(asking, lena, "queue", f"threads/{thread}/messages", body))
-            time.sleep(0.3)
+            waits(lena, thread, number + 1)
         last = pool.submit(asking, lena, "queue", f"threads/{thread}/runs", {"assistant_id": assistant, "tools": []})
-        time.sleep(0.3)
+        waits(lena, thread, 5)
         answered(lena, thread, run)
         assert [each.result(60).status for each in (*waiting, last)] == [200] * 5
     texts = [m["content"][0]["text"]["value"] for m in lena.messages(thread) if m["role"] == "user"]
@@ -118,7 +127,7 @@ def test_who_comes_later_comes_after_those_who_wait(lena: LiveCaller) -> None:
         waiting = []
         for number in range(5):
             waiting.append(pool.submit(say, f"w{number}"))
-            time.sleep(0.2)
+            waits(lena, thread, number + 1)
         lena.post(f"threads/{thread}/runs/{run}/cancel")
         waiting += [pool.submit(say, "new")]
         assert {each.result(60).status for each in waiting} == {200}
@@ -159,6 +168,6 @@ def test_a_thread_that_is_deleted_meanwhile(lena: LiveCaller) -> None:
     thread, _, _ = awaiting(lena)
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(asking, lena, "queue", f"threads/{thread}/messages", MESSAGE)
-        time.sleep(0.3)
+        waits(lena, thread)
         assert lena.delete(f"threads/{thread}").status == 200
         assert waiting.result(60).status == 404

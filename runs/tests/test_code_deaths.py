@@ -240,7 +240,7 @@ class Life:
         assert (link["text"], link["start_index"]) == (LINK, 11)
 
 
-# Deaths and stops have every second moment each, and together all of them; EVERY_MOMENT=1 gives both all.
+# Deaths have every second moment, stops and cancels the others; EVERY_MOMENT=1 gives each all of them.
 STEP = 1 if os.environ.get("EVERY_MOMENT") else 2
 
 
@@ -337,7 +337,7 @@ def test_a_worker_may_be_stopped_at_any_moment(cora: LocalCaller, clockwork: Fat
 
 def test_a_run_may_be_cancelled_at_any_moment(cora: LocalCaller, clockwork: FatefulClockwork) -> None:
     seen: Counter[str] = Counter()
-    for life, moment in lives(cora, clockwork):
+    for life, moment in lives(cora, clockwork, first=STEP, step=STEP):
         execution, wire = life.worker()
 
         def cancel(life: Life = life, execution: Execution = execution) -> None:
@@ -348,8 +348,8 @@ def test_a_run_may_be_cancelled_at_any_moment(cora: LocalCaller, clockwork: Fate
         seen[folded.run["status"]] += 1
         seen["interrupted"] += clockwork.interruptions(life.thread)
         if not came:
-            assert seen["cancelled"] > 20
-            assert seen["interrupted"] > 5
+            assert seen["cancelled"] > 10
+            assert seen["interrupted"] > 2
             return
 
 

@@ -70,7 +70,7 @@ def test_of_two_calls_the_finished_one_is_not_run_again(cora: CodingCaller, codi
         stream = cora.streamed(thread, cora.coder(function))
         run = run_of(cora, thread, "in_progress")
         cora.wait_for_executions(thread, 2)
-        time.sleep(0.5)
+        time.sleep(1)
         loss(coding_stack)
         waiting = cora.settled(thread, run)
         assert waiting["status"] == "requires_action"
@@ -94,7 +94,7 @@ def test_a_run_whose_worker_died_is_cancelled(cora: CodingCaller, coding_stack: 
         stream = cora.streamed(thread, cora.coder())
         run = run_of(cora, thread, "in_progress")
         cora.wait_for_executions(thread, 1)
-        time.sleep(0.5)
+        time.sleep(1)
         coding_stack.kill("worker-1")
         cora.post(f"threads/{thread}/runs/{run}/cancel")
         coding_stack.start("worker-1")
@@ -114,7 +114,7 @@ def test_a_run_that_was_handed_back_is_cancelled(cora: CodingCaller, coding_stac
         stream = cora.streamed(thread, cora.coder())
         run = run_of(cora, thread, "in_progress")
         cora.wait_for_executions(thread, 1)
-        time.sleep(0.5)
+        time.sleep(1)
         coding_stack.stop("worker-1")
         try:
             assert cora.get(f"threads/{thread}/runs/{run}")["status"] == "queued"
@@ -139,7 +139,7 @@ def test_code_that_ends_three_workers_fails_its_run(cora: CodingCaller, coding_s
         cora.wait_for_executions(thread, 1)
         for attempt in (1, 2, 3):
             deadline = time.monotonic() + 60
-            while held(cora, run) != attempt:
+            while 0 <= held(cora, run) < attempt:
                 assert time.monotonic() < deadline
                 time.sleep(0.05)
             time.sleep(0.3)
@@ -156,7 +156,9 @@ def test_code_that_ends_three_workers_fails_its_run(cora: CodingCaller, coding_s
 
 
 def held(cora: CodingCaller, run: str) -> Any:
-    """The attempt under way; 0 if nobody holds the run."""
+    """The attempt under way; 0 if nobody holds the run, -1 if it has ended."""
     row = Run.objects.of(cora.tenant).get(pk=run)
+    if row.status == "failed":  # on a busy machine an attempt may lose its lease by itself
+        return -1
     steps = RunStep.objects.of(cora.tenant).filter(run=row)
     return row.attempt if row.status == "in_progress" and row.claim and steps.exists() else 0

@@ -316,8 +316,8 @@ def test_a_run_that_outlives_its_time(lena: LiveCaller, tmp_path: Path) -> None:
     with (
         QuirkServer(HALF_A_TEXT) as provider,
         Stack(
-            folder=tmp_path, env={"RUN_SECONDS": "2"}, workers=0, ingestions=0
-        ) as short,  # the web decides on `expires_at`
+            folder=tmp_path, env={"RUN_SECONDS": "6"}, workers=0, ingestions=0
+        ) as short,  # the web decides on `expires_at`; long enough for a busy machine
     ):
         lena.provided_by(provider.base_url)
         impatient = LiveCaller(lena.tenant, lena.token, short.url)

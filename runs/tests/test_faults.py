@@ -101,7 +101,8 @@ def test_a_run_survives_the_loss_of_the_database(wired: Wired, wanda: LiveCaller
         thread = wanda.thread("Hello")
         stream = Background(wanda, f"threads/{thread}/runs", {"assistant_id": wanda.assistant()})
         run = run_of(wanda, thread, "in_progress")
-        time.sleep(0.3)
+        while not wanda.get(f"threads/{thread}/messages?run_id={run}")["data"]:
+            time.sleep(0.01)
         wired.database.pull()
         time.sleep(2)  # the model's answer ends meanwhile, and cannot be stored
         wired.database.plug()

@@ -83,7 +83,7 @@ def test_a_reader_that_keeps_dropping_gets_the_same_bytes(lena: LiveCaller) -> N
         assert never_left.result(60) == told
         for reader in dropping:
             got, visits = reader.result(60)
-            assert visits > 5
+            assert visits > 1
             assert got == told
     assert whole(lena, path) == told  # and who comes afterwards
     Folded(read_events(told)).equals_rest(lena)

@@ -216,14 +216,15 @@ def context_of(coder: Coder, call_id: str, **more: Any) -> ToolContext:
 def test_another_worker_follows_code_that_still_runs(cora: Coder) -> None:
     """The first worker dies in the middle; the code runs once, and its output is told once."""
     code = (
-        "import time\nfor n in range(6):\n    print(n, flush=True)\n    time.sleep(0.4)\n_ = open('n', 'a').write('x')"
+        "import time\nfor n in range(6):\n    print(n, flush=True)\n    time.sleep(0.8)\n_ = open('n', 'a').write('x')"
     )
 
     async def first() -> tuple[dict[str, Any], list[dict[str, Any]]]:
         growths: list[dict[str, Any]] = []
         begun = await TOOL.begin(context_of(cora, "call-1"))
         running = asyncio.create_task(TOOL.call(context_of(cora, "call-1", begun=begun, grow=growths.append), code))
-        await asyncio.sleep(1)
+        while "1\n" not in "".join(entry["logs"] for each in growths for entry in each.get("outputs", [])):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
         running.cancel()
         return begun, growths
 
@@ -242,9 +243,9 @@ def test_another_worker_follows_code_that_still_runs(cora: Coder) -> None:
 
 def test_code_is_not_run_again_when_the_daemon_died_under_it(cora: Coder, daemon: Daemon) -> None:
     cora.run("open('n', 'a').write('x')")
-    killer = threading.Timer(1.0, daemon.stop, [signal.SIGKILL])
+    killer = threading.Timer(3.0, daemon.stop, [signal.SIGKILL])
     killer.start()
-    call = cora.run("import time\nprint('begun', flush=True)\nopen('n', 'a').write('x')\ntime.sleep(5)")
+    call = cora.run("import time\nprint('begun', flush=True)\nopen('n', 'a').write('x')\ntime.sleep(30)")
     killer.join()
     daemon.start()
     daemon.wait_ready()
