@@ -33,7 +33,7 @@ from sandbox.protocol import (
 from sandbox.tests.environments import environment_for_tests
 from sandbox.tests.scripted import KEY, collected, one_piece, until, until_told
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.sandbox
 
 
 @contextmanager
