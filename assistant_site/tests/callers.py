@@ -3,7 +3,7 @@
 import json
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -101,14 +101,13 @@ class Caller:
 
     def indexed(self, store: str, file: str) -> dict[str, Any]:
         """The file of the store once its ingestion has ended, well or badly."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        waiting = pauses()
         while True:
             found = self.get(f"vector_stores/{store}/files/{file}")
             if found["status"] != "in_progress":
                 body: dict[str, Any] = found.body
                 return body
-            assert time.monotonic() < deadline, found.body
-            time.sleep(0.05)
+            assert next(waiting, False), found.body
 
     def provided_by(self, base_url: str, embedding_model: str = "off") -> "Caller":
         """Sends this tenant's model calls to another server, by default not for embeddings."""
@@ -187,14 +186,13 @@ class LiveCaller(Caller):
 
     def settled(self, thread: str, run: str, *, beyond: str = "") -> dict[str, Any]:
         """The run once it rests (in another state than `beyond`); AssertionError if that takes too long."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        waiting = pauses()
         while True:
             found = self.get(f"threads/{thread}/runs/{run}")
             if found["status"] in RESTING and found["status"] != beyond:
                 body: dict[str, Any] = found.body
                 return body
-            assert time.monotonic() < deadline, found.body
-            time.sleep(0.02)
+            assert next(waiting, False), found.body
 
     def messages(self, thread: str) -> list[dict[str, Any]]:
         listed: list[dict[str, Any]] = self.get(f"threads/{thread}/messages?order=asc&limit=100")["data"]
@@ -206,6 +204,14 @@ class LiveCaller(Caller):
 
     def last_text(self, thread: str) -> str:
         return str(self.messages(thread)[-1]["content"][0]["text"]["value"])
+
+
+def pauses() -> Iterator[bool]:
+    """Sleeps as long as a test has patience, after a second longer: who asks all the time takes time from others."""
+    begun = time.monotonic()
+    while (waited := time.monotonic() - begun) < PATIENCE_SECONDS:
+        time.sleep(0.02 if waited < 1 else 0.2)
+        yield True
 
 
 def read_events(raw: bytes) -> list[Event]:

@@ -21,7 +21,7 @@ from assistant_site.llm.tests.quirk_server import (
     said,
     streaming,
 )
-from assistant_site.tests.callers import Event, LiveCaller
+from assistant_site.tests.callers import Event, LiveCaller, pauses
 from assistant_site.tests.stack import Stack
 from runs.models import Run
 from runs.tests.folding import Folded, shape
@@ -51,13 +51,12 @@ class Background(threading.Thread):
 
 def run_of(lena: LiveCaller, thread: str, status: str) -> str:
     """The thread's newest run, once it is in this state."""
-    deadline = time.monotonic() + 60
+    waiting = pauses()
     while True:
         runs = lena.get(f"threads/{thread}/runs")["data"]
         if runs and runs[0]["status"] == status:
             return str(runs[0]["id"])
-        assert time.monotonic() < deadline, runs
-        time.sleep(0.01)
+        assert next(waiting, False), runs
 
 
 def is_free(lena: LiveCaller, thread: str) -> bool:
