@@ -39,10 +39,16 @@ from assistant_site.tests.stack import Stack  # noqa: E402
 
 pytest_plugins = ["assistant_site.tests.fixtures"]
 
-# The same examples each time, however busy the machine is; `pytest --hypothesis-profile=exploring` looks for new ones.
-hypothesis.settings.register_profile("fixed", derandomize=True, database=None, deadline=None)
+# The same examples each time, however busy the machine is; HYPOTHESIS_PROFILE=exploring looks for new ones.
+hypothesis.settings.register_profile(
+    "fixed",
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
 hypothesis.settings.register_profile("exploring", deadline=None)
-hypothesis.settings.load_profile("fixed")
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
 # The data is thrown away with the folder, so it need not survive a power cut; and Django may empty it between tests.
 THROWAWAY = {
