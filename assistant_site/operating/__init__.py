@@ -1,0 +1,1 @@
+"""What an operator works with, over all apps: the dashboard, tenants' pages, the run inspector, roles, and seeding."""
