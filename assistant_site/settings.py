@@ -41,6 +41,9 @@ ADMIN_TOKEN = env.text("ADMIN_TOKEN", "APP_AUTH_ADMIN_TOKEN")
 if ADMIN_TOKEN and not DEBUG:
     env.check_secret(ADMIN_TOKEN, "ADMIN_TOKEN", "APP_AUTH_ADMIN_TOKEN", least=16)
 
+# Whether staff with the right to see content are shown any in the admin.
+ADMIN_SHOWS_CONTENT = env.flag("ADMIN_SHOWS_CONTENT", default=True)
+
 # --- PostgreSQL and Valkey -------------------------------------------------------------------------------------------
 
 
@@ -150,6 +153,8 @@ SEARCH_THREADS = env.number("SEARCH_THREADS", default=4, low=1, high=128)
 WORKER_DATABASE_THREADS = env.number("WORKER_DATABASE_THREADS", default=8, low=1, high=128)
 WHEN_BUSY_SECONDS = env.number("WHEN_BUSY_SECONDS", default=RUN_SECONDS, low=1)
 POLL_AFTER_MS = env.number("POLL_AFTER_MS", default=250, low=1)
+# For the admin's run inspector; 0: none are kept, it rebuilds them from the rows.
+KEEP_PROMPTS_HOURS = env.number("KEEP_PROMPTS_HOURS", default=0, high=24 * 365)
 STREAM_KEEP_ALIVE = env.flag("STREAM_KEEP_ALIVE", default=False)
 STREAM_KEPT_SECONDS = env.number("STREAM_KEPT_SECONDS", default=900, low=1)
 
@@ -266,6 +271,7 @@ STORAGES = {
 INSTALLED_APPS = [
     "daphne",
     "unfold",
+    "unfold.contrib.filters",
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
@@ -331,6 +337,42 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": VALKEY_URL}}
+
+# The admin's look; what stands in its sidebar is `operating.navigation`.
+UNFOLD = {
+    "SITE_TITLE": "Holdfast",
+    "SITE_HEADER": "Holdfast",
+    "SITE_SUBHEADER": "Assistants, on your own machine",
+    "SITE_URL": "/",
+    "SITE_ICON": "assistant_site.operating.navigation.mark",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "/favicon.ico"}],
+    "SHOW_HISTORY": False,
+    "SHOW_VIEW_ON_SITE": False,
+    "STYLES": ["assistant_site.operating.navigation.styles"],
+    "SCRIPTS": ["assistant_site.operating.navigation.script"],
+    "DASHBOARD_CALLBACK": "assistant_site.operating.dashboard.shown_to",
+    "BORDER_RADIUS": "8px",
+    "COLORS": {
+        "primary": {
+            "50": "#effaf6",
+            "100": "#d6f2e8",
+            "200": "#aee4d2",
+            "300": "#7aceb6",
+            "400": "#47b196",
+            "500": "#27957b",
+            "600": "#1a7763",
+            "700": "#175f51",
+            "800": "#154c42",
+            "900": "#12473d",
+            "950": "#06241f",
+        }
+    },
+    "SIDEBAR": {
+        "show_search": True,
+        "show_all_applications": False,
+        "navigation": "assistant_site.operating.navigation.sidebar",
+    },
+}
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["tenants.auth.BearerAuthentication"],

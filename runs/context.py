@@ -11,6 +11,7 @@ from typing import Any
 from django.db.models import QuerySet
 
 from assistant_site.llm.tokens import estimate_message, estimate_request
+from assistant_site.wire.ids import moment_id
 from runs import images
 from runs.models import Run, RunStep, StepStatus
 from runs.windows import window_of
@@ -129,8 +130,14 @@ def keep_first(run: Run, kept: list[Chat], costs: list[int], left: int, budget: 
 
 
 def thread_rows(run: Run) -> QuerySet[Message]:
-    """The thread's messages but for this run's own."""
-    return Message.objects.across_tenants().filter(thread_id=run.thread_id).exclude(run_id=run.pk)
+    """The thread's messages but for this run's own; for one that has ended, those that were there when it began.
+
+    While it is under way the thread takes no others.
+    """
+    rows = Message.objects.across_tenants().filter(thread_id=run.thread_id).exclude(run_id=run.pk)
+    if run.is_terminal and run.started_at is not None:
+        rows = rows.filter(pk__lt=moment_id("msg_", run.started_at))
+    return rows
 
 
 def newest_first(run: Run, most: int | None) -> Iterator[Message]:

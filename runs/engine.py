@@ -24,7 +24,7 @@ from assistant_site.db.threads import DatabaseThreads
 from assistant_site.llm import transport
 from assistant_site.tuning import settle
 from metering import ledger, usage
-from runs import charging, holding, recovery
+from runs import charging, holding, recovery, sent_prompts
 from runs.events import Appender
 from runs.execution import Execution
 from runs.machine import Status
@@ -187,8 +187,9 @@ class Engine:
             await asyncio.sleep(TIDY_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311 jitter, not secrecy
             try:
                 await self.database.run(KeptAnswer.forget_old)
+                await self.database.run(sent_prompts.forget_old)
             except Exception:
-                logger.exception("Old answers could not be deleted; the next look will.")
+                logger.exception("Old answers or prompts could not be deleted; the next look will.")
 
     async def _keep_accounts(self) -> None:
         """Gives back what the dead have reserved of budgets, and adds up the day's usage."""

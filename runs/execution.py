@@ -24,7 +24,7 @@ from assistant_site.db.threads import DatabaseThreads
 from assistant_site.llm.chat import ChatRequest, ModelFailed, Usage
 from metering.budgets import InsufficientQuota
 from metering.ledger import InFlight
-from runs import asking, charging, flaws, holding, serving
+from runs import asking, charging, flaws, holding, sent_prompts, serving
 from runs.events import Appender, RunLog, Telling
 from runs.hearing import Hearing
 from runs.holding import AtLimit, LostClaim
@@ -171,6 +171,8 @@ class Execution(Hearing):
             prepared = replace(prepared, request=await self.within_budgets(turn.number, prepared))
         self._files = prepared.brought.files
         self._links = Links(prepared.code_links | self._files.keys())
+        if settings.KEEP_PROMPTS_HOURS:
+            await self.database.run(sent_prompts.keep, run, prepared.request)
         sources = prepared.brought.sources
         self._citations = Citations(sources) if serving.gives_sources(prepared.offered) else None
         try:

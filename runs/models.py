@@ -89,6 +89,12 @@ class Run(TenantModel):
                 condition=models.Q(status__in=[Status.QUEUED, Status.REQUIRES_ACTION]),
             ),
             models.Index(fields=["status", "queued_at"], name="runs_at_work", condition=models.Q(status__in=ACTIVE)),
+            # For the admin's lists; without the completed ones it costs those nothing.
+            models.Index(
+                fields=["status", "id"],
+                name="runs_ended_otherwise",
+                condition=models.Q(status__in=TERMINAL - {Status.COMPLETED}),
+            ),
         ]
         constraints = [
             models.UniqueConstraint(
@@ -164,6 +170,26 @@ class RunStep(TenantModel):
     @property
     def expires_at(self) -> Any:
         return self.run_expires_at if self.status == StepStatus.IN_PROGRESS else None
+
+
+class SentPrompt(TenantModel):
+    """What a model turn was asked, as it was sent: kept for KEEP_PROMPTS_HOURS, where that is set (`sent_prompts`)."""
+
+    id = models.BigAutoField(primary_key=True)
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="sent_prompts", db_index=False)
+    turn = models.IntegerField()
+    attempt = models.IntegerField()
+    sent_at = models.DateTimeField(default=timezone.now)
+    body = models.BinaryField(help_text="JSON, compressed with zlib.")
+
+    class Meta(TenantModel.Meta):
+        indexes = [
+            models.Index(fields=["run", "id"], name="prompts_of_run"),
+            models.Index(fields=["sent_at"], name="prompts_by_age"),
+        ]
+
+    def __str__(self) -> str:
+        return f"turn {self.turn} of {self.run_id}"
 
 
 def no_usage() -> dict[str, Any]:
