@@ -26,7 +26,7 @@ define environment
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check slow fix contract gateways r2r mcp searxng chaos chaos-short sandbox test-sandbox test-sandbox-walls bench-retrieval bench-sandbox bench-scale bench-fairness lock venv installed installed-dev
+.PHONY: help run test check slow fix contract gateways r2r mcp searxng chaos chaos-short sandbox test-sandbox test-sandbox-walls bench-retrieval bench-sandbox bench-scale bench-fairness bench-admin lock venv installed installed-dev
 .NOTPARALLEL:
 
 help: ## this list
@@ -93,6 +93,9 @@ bench-scale: installed-dev ## search in a store of 200,000 passages beside a tho
 
 bench-fairness: installed-dev ## first tokens of nine tenants beside one with 2,000 queued runs; four minutes
 	@exec $(PYTHON) -m benchmarks.fairness
+
+bench-admin: installed-dev ## the admin at a million runs and ten million messages; 15 minutes, 12 GB; RUNS=10000 MESSAGES=100000
+	@exec $(PYTHON) -m benchmarks.admin $(if $(RUNS),--runs $(RUNS)) $(if $(MESSAGES),--messages $(MESSAGES))
 
 check: installed-dev ## format, lint, import contracts, types, missing migrations
 	$(PYTHON) -m ruff format --check .

@@ -1,46 +1,79 @@
 """Files and uploads in the admin: to look at and to delete; their content is not shown."""
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.contrib.admin import display
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
+from assistant_site.staff import filters, shown
+from assistant_site.staff.pages import LookOnly, names
+from audit.admin_log import Audited
 from files import actions
 from files.models import File, Upload
 from tenants.models import TenantModel
 
 
-class LookOnly(admin.ModelAdmin[TenantModel]):
-    list_select_related = ["tenant"]
-    show_full_result_count = False
-
-    def get_queryset(self, request: HttpRequest) -> QuerySet[TenantModel]:
-        return self.model.objects.across_tenants().order_by("-pk")
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: TenantModel | None = None) -> bool:
-        return False
-
-
 @admin.register(File)
-class FileAdmin(LookOnly):
-    list_display = ["id", "filename", "purpose", "bytes", "tenant", "created_at", "expires_at"]
-    list_filter = ["purpose"]
-    search_fields = ["id", "filename", "tenant__name", "sha256"]
+class FileAdmin(Audited, LookOnly):
+    list_display = ["id_", "filename", "purpose", "size", "of_tenant", "made", "expires"]
+    list_filter = [filters.OfTenant, filters.Since]
+    list_select_related = ["tenant"]
+    search_fields = ["filename"]
+    search_help_text = "Id or its beginning, or a tenant's name; the file's name within one tenant."
+    is_large = True
+    content = ["filename"]
+    fields = readonly_fields = names(File, "blob")
+
+    def audit_name(self, row: Model) -> str:
+        return str(row.pk)
 
     def delete_model(self, request: HttpRequest, obj: TenantModel) -> None:
-        actions.erase(str(obj.pk))
+        self.erase([str(obj.pk)])
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[TenantModel]) -> None:
-        for id in queryset.values_list("pk", flat=True):
-            actions.erase(str(id))
+        self.erase(list(queryset.values_list("pk", flat=True)))
+
+    def erase(self, ids: list[str]) -> None:
+        """With their bytes, and with what hangs on them in other apps."""
+        for file in File.objects.across_tenants().filter(pk__in=ids):
+            self._record(file, "deleted", None, None)
+            actions.erase(file.pk)
+
+    @display(description="id")
+    def id_(self, file: File) -> str:
+        return shown.code(file.pk)
+
+    @display(description="size")
+    def size(self, file: File) -> str:
+        return shown.size(file.bytes)
+
+    @display(description="expires")
+    def expires(self, file: File) -> str:
+        return shown.ago(file.expires_at)
 
 
 @admin.register(Upload)
-class UploadAdmin(LookOnly):
+class UploadAdmin(Audited, LookOnly):
     """Deleting one leaves its parts to the chore (`files.actions.forget_expired`), which removes their bytes."""
 
-    list_display = ["id", "filename", "purpose", "bytes", "status", "tenant", "created_at", "expires_at"]
-    list_filter = ["status", "purpose"]
-    search_fields = ["id", "filename", "tenant__name"]
+    list_display = ["id_", "filename", "purpose", "size", "state", "of_tenant", "made"]
+    list_filter = [filters.OfTenant, filters.by("status"), filters.Since]
+    list_select_related = ["tenant"]
+    search_fields = ["filename"]
+    content = ["filename"]
+    fields = readonly_fields = names(Upload)
+
+    def audit_name(self, row: Model) -> str:
+        return str(row.pk)
+
+    @display(description="id")
+    def id_(self, upload: Upload) -> str:
+        return shown.code(upload.pk)
+
+    @display(description="size")
+    def size(self, upload: Upload) -> str:
+        return shown.size(upload.bytes)
+
+    @display(description="state")
+    def state(self, upload: Upload) -> str:
+        return shown.status(upload.status)

@@ -3,9 +3,12 @@
 from typing import Any
 
 from django import forms
-from django.contrib import admin, messages
+from django.contrib import messages
+from django.contrib.admin import display
 from django.http import HttpRequest
 
+from assistant_site.staff.pages import Page
+from audit.admin_log import Audited
 from tenants.forms import new_secret
 from vector_stores.models import RetrievalServer
 from vector_stores.r2r import R2R, R2RFailed
@@ -20,17 +23,17 @@ class RetrievalServerForm(forms.ModelForm[RetrievalServer]):
         fields = ["tenant", "base_url", "username"]
 
 
-class RetrievalServerAdmin(admin.ModelAdmin[RetrievalServer]):
+class RetrievalServerAdmin(Audited, Page):
     form = RetrievalServerForm
-    list_display = ["tenant", "base_url", "username", "has_password"]
+    list_display = ["of_tenant", "base_url", "username", "has_password"]
     list_select_related = ["tenant"]
-    search_fields = ["base_url", "username", "tenant__name"]
+    search_fields = ["base_url", "username"]
     autocomplete_fields = ["tenant"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: RetrievalServer | None = None) -> list[str]:
         return ["tenant"] if obj else []
 
-    @admin.display(boolean=True, description="password")
+    @display(boolean=True, description="password")
     def has_password(self, server: RetrievalServer) -> bool:
         return bool(server.encrypted_password)
 

@@ -4,8 +4,13 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin import display
 from django.http import HttpRequest
+from unfold.widgets import UnfoldAdminTextareaWidget
 
+from assistant_site.staff import filters
+from assistant_site.staff.pages import Page
+from audit.admin_log import Audited
 from tenants.encryption import Undecryptable
 from tools.mcp import headers
 from tools.mcp.models import McpServer
@@ -17,7 +22,7 @@ class BareWords(forms.JSONField):
     """JSON, on two lines; a word may stand without its quotes. Nothing is an empty field, not `null`."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(**{**options, "widget": forms.Textarea(attrs={"rows": 2, "cols": 60, "spellcheck": "false"})})
+        super().__init__(**{**options, "widget": UnfoldAdminTextareaWidget(attrs={"rows": 2, "spellcheck": "false"})})
 
     def to_python(self, value: Any) -> Any:
         bare = isinstance(value, str) and value.strip().isidentifier() and value.strip() != "null"
@@ -31,7 +36,7 @@ class McpServerForm(forms.ModelForm[McpServer]):
     new_headers = forms.CharField(
         required=False,
         label="Headers",
-        widget=forms.Textarea(attrs={"rows": 3, "cols": 60, "autocomplete": "off", "spellcheck": "false"}),
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3, "autocomplete": "off", "spellcheck": "false"}),
         help_text=(
             "Sent with every request, a line each: Authorization: Bearer … Stored encrypted, never shown. "
             f"Leave empty to keep the present ones; {NONE} takes them away."
@@ -56,15 +61,16 @@ class McpServerForm(forms.ModelForm[McpServer]):
 
 
 @admin.register(McpServer)
-class McpServerAdmin(admin.ModelAdmin[McpServer]):
+class McpServerAdmin(Audited, Page):
     form = McpServerForm
-    list_display = ["label", "url", "tenant", "header_names"]
+    list_display = ["label", "url", "of_tenant", "header_names"]
+    list_filter = [filters.OfTenant]
     list_select_related = ["tenant"]
-    search_fields = ["label", "url", "tenant__name"]
+    search_fields = ["label", "url"]
     autocomplete_fields = ["tenant"]
     readonly_fields = ["header_names"]
 
-    @admin.display(description="present headers")
+    @display(description="present headers")
     def header_names(self, server: McpServer) -> str:
         try:
             return ", ".join(server.headers) or NONE

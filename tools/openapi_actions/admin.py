@@ -1,39 +1,41 @@
 """Actions in the admin: to look at and to delete. What they authenticate with is told without its secrets."""
 
-import json
-
 from django.contrib import admin
-from django.utils.html import format_html
+from django.contrib.admin import display
 
-from files.admin import LookOnly
+from assistant_site.staff import filters, shown
+from assistant_site.staff.pages import LookOnly
+from audit.admin_log import Audited
 from tools.openapi_actions.models import Action
 
 
 @admin.register(Action)
-class ActionAdmin(LookOnly):
-    list_display = ["name", "tenant", "call", "authenticated_by", "use_for_everyone", "created_at"]
-    search_fields = ["id", "name", "tenant__name"]
+class ActionAdmin(Audited, LookOnly):
+    list_display = ["name", "of_tenant", "call", "authenticated_by", "use_for_everyone", "made"]
+    list_filter = [filters.OfTenant, filters.Since]
+    list_select_related = ["tenant"]
+    search_fields = ["name"]
+    search_help_text = "Id or its beginning, or a tenant's name; the action's name within one tenant."
+    is_large = True
+    content = ["description", "function", "metadata"]
     fields = [
         *("id", "tenant", "name", "description", "method", "url", "authentication", "use_for_everyone"),
         *("function", "metadata", "created_at", "updated_at"),
     ]
+    readonly_fields = fields
 
-    @admin.display
+    @display(description="call")
     def call(self, action: Action) -> str:
         return f"{action.method} {action.url}"
 
-    @admin.display(description="authentication")
+    @display(description="authentication")
     def authenticated_by(self, action: Action) -> str:
         return str(action.shown_authentication["type"])
 
-    @admin.display
+    @display(description="authentication")
     def authentication(self, action: Action) -> str:
-        return _as_text(action.shown_authentication)
+        return shown.as_json(action.shown_authentication)
 
-    @admin.display(description="as the model is told")
+    @display(description="as the model is told")
     def function(self, action: Action) -> str:
-        return _as_text(action.function_def)
-
-
-def _as_text(value: object) -> str:
-    return format_html("<pre>{}</pre>", json.dumps(value, indent=2, ensure_ascii=False))
+        return shown.as_json(action.function_def)

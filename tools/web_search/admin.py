@@ -4,8 +4,12 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
+from django.contrib.admin import display
 from django.http import HttpRequest
 
+from assistant_site.staff import filters
+from assistant_site.staff.pages import Page
+from audit.admin_log import Audited
 from tenants.forms import new_secret
 from tools.web_search.models import SearchKey
 
@@ -32,15 +36,15 @@ class SearchKeyForm(forms.ModelForm[SearchKey]):
 
 
 @admin.register(SearchKey)
-class SearchKeyAdmin(admin.ModelAdmin[SearchKey]):
+class SearchKeyAdmin(Audited, Page):
     form = SearchKeyForm
-    list_display = ["provider", "tenant", "base_url", "has_key", "created_at"]
-    list_filter = ["provider"]
+    list_display = ["provider", "of_tenant", "base_url", "has_key", "made"]
+    list_filter = [filters.OfTenant, filters.by("provider")]
     list_select_related = ["tenant"]
-    search_fields = ["tenant__name", "base_url"]
+    search_fields = ["base_url"]
     autocomplete_fields = ["tenant"]
 
-    @admin.display(boolean=True, description="key")
+    @display(boolean=True, description="key")
     def has_key(self, row: SearchKey) -> bool:
         return bool(row.encrypted_key)
 

@@ -1,0 +1,27 @@
+"""The roof as a Django app."""
+
+from django.apps import AppConfig, apps
+from django.db.models.signals import post_migrate
+
+# What the admin calls the apps: as its sidebar does.
+TITLES = {
+    **dict.fromkeys(("runs", "threads", "assistants"), "Work"),
+    **dict.fromkeys(("files", "vector_stores"), "Data"),
+    "tenants": "Customers",
+    "metering": "Money",
+    "tools": "Tools",
+    "audit": "Log",
+    "auth": "Staff",
+}
+
+
+class SiteConfig(AppConfig):
+    name = "assistant_site"
+
+    def ready(self) -> None:
+        from assistant_site.operating import roles  # models are not loaded before
+
+        for name, title in TITLES.items():
+            apps.get_app_config(name).verbose_name = title
+        # The last app's: by then all permissions are made.
+        post_migrate.connect(roles.make, sender=apps.get_app_config("runs"), dispatch_uid="roles")

@@ -1,0 +1,1 @@
+"""What the pages of every app's admin have in common. Knows no app."""
