@@ -18,7 +18,10 @@ class AssistantAdmin(Audited, LookOnly):
     search_fields = ["name"]
     search_help_text = "Id or its beginning, or a tenant's name; the assistant's name within one tenant."
     is_large = True
-    content = ["description", "instructions", "tools", "tool_resources", "metadata", "extra_body", "shown_tools"]
+    content = [
+        *("description", "instructions", "tools", "tool_resources", "metadata", "extra_body", "response_format"),
+        "shown_tools",
+    ]
     fields = [
         *("id", "tenant", ("name", "model"), "runs", "description", "instructions", "shown_tools", "tool_resources"),
         *("metadata", ("temperature", "top_p", "reasoning_effort"), "response_format", "extra_body", "created_at"),

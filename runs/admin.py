@@ -28,7 +28,7 @@ class RunAdmin(Audited, Kept):
     search_help_text = "Id of a run or its beginning, of a thread, or of a tenant; or a tenant's name."
     ids = {"thread_": "thread_id"}
     is_large = True
-    content = ["instructions", "metadata", "shown_error", "tools"]
+    content = ["instructions", "metadata", "tools", "memory", "response_format", "model_params"]
     change_form_outer_before_template = "admin/run_inspector.html"
     actions_detail = ["retry", "cancel"]
     fieldsets = [

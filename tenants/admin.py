@@ -18,13 +18,10 @@ from unfold.enums import ActionVariant
 from assistant_site.staff import filters, shown
 from assistant_site.staff.dialogs import button, done
 from assistant_site.staff.pages import Page
-from audit import log
 from audit.admin_log import Audited
-from tenants import actions, tokens
+from tenants import actions, deletion, tokens
 from tenants.admin_forms import DeleteTenantForm, ProviderForm, RotateForm, TenantForm, TokenForm
 from tenants.models import ApiToken, EndUser, ModelAlias, ModelProfile, Provider, Tenant
-
-SECRETS = frozenset({"digest", "previous_digest"})
 
 
 def show_value(request: HttpRequest, token: ApiToken, value: str) -> None:
@@ -116,30 +113,15 @@ class TenantAdmin(Audited, Page):
         icon="pause_circle",
     )
     def suspend(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        self._set_suspended(object_id, True)
+        actions.suspend_tenant(Tenant.objects.get(pk=object_id))
         messages.success(request, "The tenant is suspended.")
         return done(request, shown.page_of("tenants.tenant", object_id))
 
     @button("Resume", "The tenant's requests are taken again.", icon="play_circle")
     def resume(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        self._set_suspended(object_id, False)
+        actions.resume_tenant(Tenant.objects.get(pk=object_id))
         messages.success(request, "The tenant is open again.")
         return done(request, shown.page_of("tenants.tenant", object_id))
-
-    def _set_suspended(self, tenant_id: str, is_suspended: bool) -> None:
-        tenant = Tenant.objects.get(pk=tenant_id)
-        before = log.snapshot(tenant)
-        tenant.suspended_at = timezone.now() if is_suspended else None
-        tenant.save(update_fields=["suspended_at"])
-        log.record(
-            "tenant.suspended" if is_suspended else "tenant.resumed",
-            tenant_id=tenant.pk,
-            object_type="tenant",
-            object_id=tenant.pk,
-            object_name=tenant.name,
-            before=before,
-            after=log.snapshot(tenant),
-        )
 
     @button(
         "Delete",
@@ -152,7 +134,7 @@ class TenantAdmin(Audited, Page):
         variant=ActionVariant.DANGER,
     )
     def delete_all(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
-        actions.begin_deletion(Tenant.objects.get(pk=object_id))
+        deletion.begin(Tenant.objects.get(pk=object_id))
         messages.success(request, "The tenant is closed for good, and what it owns is being deleted.")
         return done(request, shown.list_of("tenants.tenant"))
 
@@ -249,8 +231,7 @@ class ApiTokenAdmin(Audited, Page):
     )
     def rotate(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
         token = ApiToken.objects.get(pk=object_id)
-        value = actions.rotate_token(token, form.cleaned_data["overlap"])
-        show_value(request, token, value)
+        show_value(request, token, actions.rotate_token(token, form.cleaned_data["overlap"]))
         return done(request, shown.page_of("tenants.apitoken", object_id))
 
     @button(
@@ -312,12 +293,29 @@ class EndUserAdmin(Audited, Page):
     def get_queryset(self, request: HttpRequest) -> QuerySet[EndUser]:
         return EndUser.objects.across_tenants().order_by("-pk")
 
+    actions_detail = ["erase"]
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         """One is known from the first time its tenant names it."""
         return False
 
     def has_delete_permission(self, request: HttpRequest, obj: EndUser | None = None) -> bool:
         return False
+
+    @button(
+        "Erase",
+        "All that its tenant keeps for it is deleted: its threads with their messages, runs and files. This cannot be "
+        "undone.",
+        icon="delete_forever",
+        needs="erase",
+        submit="Erase everything of it",
+        variant=ActionVariant.DANGER,
+    )
+    def erase(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        user = EndUser.objects.across_tenants().select_related("tenant").get(pk=object_id)
+        deletion.erase_end_user(user.tenant, user.name)
+        messages.success(request, "It is being erased.")
+        return done(request, shown.list_of("tenants.enduser"))
 
     @display(description="state")
     def state(self, user: EndUser) -> str:

@@ -59,6 +59,25 @@ class Scopes(forms.MultipleChoiceField):
         )
 
 
+class WithDefaults(forms.ModelForm[Any]):
+    """What is left empty, of `defaults`, is as the model has it."""
+
+    defaults: tuple[str, ...] = ()
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        for name in self.defaults:
+            if name in self.fields:
+                self.fields[name].required = False
+
+    def clean(self) -> dict[str, Any]:
+        checked = super().clean() or {}
+        for name in self.defaults:
+            if name in self.fields and checked.get(name) in (None, ""):
+                checked[name] = self._meta.model._meta.get_field(name).get_default()
+        return checked
+
+
 class TokenForm(forms.ModelForm[ApiToken]):
     scopes = Scopes(initial=["read", "write"])
     allowed_models = Lines(help_text="A name a line, * for any characters. Empty: all models.")
@@ -84,7 +103,9 @@ class RotateForm(BaseDialogForm):  # type: ignore[misc]
         return timedelta(hours=int(self.cleaned_data["overlap"]))
 
 
-class TenantForm(forms.ModelForm[Tenant]):
+class TenantForm(WithDefaults):
+    defaults = ("currency",)
+
     class Meta:
         model = Tenant
         fields = "__all__"  # those that the page names  # noqa: DJ007
@@ -111,16 +132,9 @@ class DeleteTenantForm(BaseDialogForm):  # type: ignore[misc]
         return str(tenant.name)
 
 
-class TrialForm(BaseDialogForm):  # type: ignore[misc]
-    model = forms.CharField(
-        required=False,
-        widget=UnfoldAdminTextInputWidget,
-        label="Model",
-        help_text="Empty: the first one that it has.",
-    )
+class ProviderForm(WithDefaults):
+    defaults = ("priority", "weight")
 
-
-class ProviderForm(forms.ModelForm[Provider]):
     new_key = new_secret("API key")
     model_names = Lines(help_text="A name a line, * for any characters. Empty: it is asked for every model.")
 

@@ -24,6 +24,7 @@ else:
     from unfold.admin import ModelAdmin
 
 _NOT_NARROWING = frozenset({"p", "q", "o", "all", "e", "_facets", "_popup", "_to_field", "_changelist_filters"})
+_WRITTEN = (models.JSONField, models.TextField)
 MOST_TENANTS_SEARCHED = 20
 
 # What stands beside the form on a row's page, as `panel` of its template: by the model, a function of the row and of
@@ -149,6 +150,15 @@ class Page(ModelAdmin):
             if fields:
                 sets.append((title, {**options, "fields": fields}))
         return sets
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        """Not by content, for who may not see it: what a filter finds would tell of it."""
+        if not self.shows_content(request):
+            name = lookup.split("__")[0]
+            written = {field.name for field in self.model._meta.concrete_fields if isinstance(field, _WRITTEN)}
+            if name in written or name in self.content:
+                return False
+        return bool(super().lookup_allowed(lookup, value, request))
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         told, counts, needed, protected = super().get_deleted_objects(objs, request)
