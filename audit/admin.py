@@ -14,8 +14,8 @@ from audit.models import AuditEntry
 # The names and values of these are the installation's own; those of all others may be tenants' content.
 OPERATIONAL = frozenset(
     {
-        *("tenant", "apitoken", "token", "enduser", "end_user", "provider", "modelalias", "model_alias"),
-        *("modelprofile", "model_profile", "price", "budget", "user", "group"),
+        *("tenant", "token", "end_user", "provider", "model_alias", "model_profile", "price", "budget"),
+        *("user", "group"),
     }
 )
 

@@ -85,7 +85,7 @@ class RunAdmin(Audited, Kept):
         except WireError as refusal:
             messages.error(request, refusal.message)
         else:
-            self._note(run, "run.cancelled")
+            log.record_row(run, "cancelled")
             messages.success(request, "The run is being cancelled.")
         return done(request, shown.page_of(PAGE, object_id))
 
@@ -102,12 +102,9 @@ class RunAdmin(Audited, Kept):
         except WireError as refusal:
             messages.error(request, refusal.message)
             return done(request, shown.page_of(PAGE, object_id))
-        self._note(run, "run.retried", {"run_id": again.pk})
+        log.record_row(run, "retried", after={"run_id": again.pk})
         messages.success(request, "This is the new run.")
         return done(request, shown.page_of(PAGE, again.pk))
-
-    def _note(self, run: Run, what: str, after: dict[str, Any] | None = None) -> None:
-        log.record(what, tenant_id=run.tenant_id, object_type="run", object_id=run.pk, after=after)
 
     # --- Displays -------------------------------------------------------------------------------------------------
 
