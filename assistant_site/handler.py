@@ -23,6 +23,8 @@ from django.http.response import HttpResponseBase
 from django.urls import set_script_prefix
 
 from assistant_site import bodies
+from assistant_site.db import scope as rows
+from assistant_site.db.middleware import scope_of
 from assistant_site.wire import rest
 from assistant_site.wire.errors import WireError
 from assistant_site.wire.headers import caller_address
@@ -118,6 +120,7 @@ class Handler(ASGIHandler):
         try:
             if isinstance(response, AskAgain):
                 response = await self.asked_again(response, scope)
+            rows.enter(scope_of(response))
             await self.send_made(response, send)
         finally:
             await self.in_a_thread(response.close)
@@ -128,7 +131,8 @@ class Handler(ASGIHandler):
         scope = {**scope, ASKED_AGAIN: True}
         try:
             while isinstance(response, AskAgain):
-                await response.patience.wait()
+                with rows.within(scope_of(response)):
+                    await response.patience.wait()
                 response = await self.in_a_thread(self.respond, scope, io.BytesIO(response.body))
         finally:
             await patience.leave()

@@ -16,6 +16,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import Resolver404, resolve
 
+from assistant_site.db import scope
 from assistant_site.db.afterwards import one_transaction
 from assistant_site.wire import rest
 from assistant_site.wire.errors import InvalidRequest, WireError
@@ -51,6 +52,7 @@ class IdempotencyMiddleware:
                 )
             caller = auth.caller_of(request.headers, client_address(request))
             view.check_caller(caller, "POST")
+            scope.enter(caller.tenant_id or scope.EVERYTHING)
             digest = digest_of(request)
         except WireError as error:
             return rest.error_response(error)

@@ -297,6 +297,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "assistant_site.wire.headers.WireHeadersMiddleware",
+    "assistant_site.db.middleware.ClosedMiddleware",
     "audit.middleware.ActorMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -305,6 +306,7 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "audit.middleware.StaffMiddleware",
+    "assistant_site.db.middleware.StaffMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "assistant_site.idempotency.IdempotencyMiddleware",

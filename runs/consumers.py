@@ -16,6 +16,7 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from django.conf import settings
 from django.db import DatabaseError
 
+from assistant_site.db import scope
 from assistant_site.db import threads as database
 from assistant_site.wire.errors import Unauthorized, WireError
 from assistant_site.wire.headers import IDEMPOTENCY_KEY, caller_address
@@ -74,6 +75,7 @@ class RunSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
     # --- Coming and going -------------------------------------------------------------------------------------------
 
     async def connect(self) -> None:
+        scope.enter(scope.CLOSED)
         self.thread_id: str = self.scope["url_route"]["kwargs"]["thread_id"]
         self.run_id: str | None = self.scope["url_route"]["kwargs"].get("run_id")
         self.token = ""
@@ -129,15 +131,18 @@ class RunSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
                     return
         await self.refuse(GONE_QUIET, "The socket was not used any more.")
 
-    async def refusal(self) -> WireError | None:
-        """Why the token may not hear any more; None if it may. Needs a query only where nobody else uses the token."""
+    async def caller(self) -> ApiToken | Operator:
+        """Whose token it is; a WireError if it is not taken. Needs a query only where nobody else uses the token."""
         address = caller_address(self.passed_on.get("x-forwarded-for", ""), self.client[0] if self.client else "")
+        if kept := auth.kept_token(tokens.digest(self.token)):
+            return auth.opened(auth.judged(kept, self.token, address))
+        headers = {"Authorization": f"Bearer {self.token}"}
+        return await database.of_this_loop().run(auth.caller_of, headers, address)
+
+    async def refusal(self) -> WireError | None:
+        """Why the token may not hear any more; None if it may."""
         try:
-            if kept := auth.kept_token(tokens.digest(self.token)):
-                caller: ApiToken | Operator = auth.opened(auth.judged(kept, self.token, address))
-            else:
-                headers = {"Authorization": f"Bearer {self.token}"}
-                caller = await database.of_this_loop().run(auth.caller_of, headers, address)
+            caller = await self.caller()
             caller.require("runs.read" if self.run_id else "threads.read")
         except WireError as refused:
             return refused
@@ -273,6 +278,7 @@ class RunSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
     async def hand_on(self, run_id: str, after: int) -> None:
         """Sends the run's events up to its end; each send waits while the reader does not keep up."""
         try:
+            scope.enter((await self.caller()).tenant_id)
             goal = await database.of_this_loop().run(goal_of, run_id)
             async for batch in follow(run_id, after=after, goal=goal):
                 for entry in batch:

@@ -19,6 +19,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
+from assistant_site.db import scope
 from assistant_site.db.errors import first_line
 from assistant_site.db.threads import DatabaseThreads
 from assistant_site.llm.chat import ChatRequest, ModelFailed, Usage
@@ -85,6 +86,7 @@ class Execution(Hearing):
             claimed = await self.whole(self.claim())
             if not claimed:
                 return
+            scope.enter(self.held.tenant_id)  # whose runs there are, only the claim may ask
             await self.until_rest()
         except LostClaim:
             await self.end_quietly()
@@ -135,6 +137,7 @@ class Execution(Hearing):
         if found is None:
             return None
         run, told = found
+        scope.enter(run.tenant_id)
         calls = holding.kept_calls(run)
         if calls is not None:
             return run, told, None, calls

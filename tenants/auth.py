@@ -12,6 +12,7 @@ from django.utils import timezone
 from rest_framework.authentication import BaseAuthentication
 from rest_framework.request import Request
 
+from assistant_site.db import scope
 from assistant_site.wire.errors import PermissionDenied, Unauthorized
 from assistant_site.wire.headers import client_address
 from audit import log
@@ -88,7 +89,8 @@ def _row(digest: str) -> ApiToken | None:
         return kept
     now = time.monotonic()
     with_it = Q(digest=digest) | Q(previous_digest=digest)
-    token = ApiToken.objects.select_related("tenant").filter(with_it).first()
+    with scope.everything():  # whose token it is, is what is asked
+        token = ApiToken.objects.select_related("tenant").filter(with_it).first()
     return None if token is None else _keep(digest, token, now)
 
 
@@ -146,7 +148,8 @@ def everybody() -> ApiToken:
     if kept := kept_token(""):
         return kept
     now = time.monotonic()
-    tenant, _ = Tenant.objects.get_or_create(name="default")
+    with scope.everything():
+        tenant, _ = Tenant.objects.get_or_create(name="default")
     return _keep("", ApiToken(id="", tenant=tenant, name="everybody"), now)
 
 
@@ -168,7 +171,9 @@ class BearerAuthentication(BaseAuthentication):
         caller = caller_of(request.headers, client_address(request._request))
         if isinstance(caller, Operator):
             log.known_as(ActorKind.ADMIN_TOKEN, "", "admin token")
+            scope.enter(scope.EVERYTHING)
             return caller, caller
+        scope.enter(caller.tenant_id)
         if caller.pk:
             note_use(caller)
         log.known_as(ActorKind.TOKEN, caller.pk, caller.name)

@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.utils import timezone
 
+from assistant_site.db import scope
 from assistant_site.llm.tokens import estimate_text
 from files import storage
 from metering import quotas
@@ -61,6 +62,11 @@ class Vectors:
 
 def ingest(held: Held) -> None:
     """Ingests a claimed file, or notes why not. Raises only what the database raises."""
+    with scope.of_tenant(held.row.tenant_id):
+        _ingest(held)
+
+
+def _ingest(held: Held) -> None:
     row = held.row
     try:
         _carry(held)
@@ -303,6 +309,7 @@ _COLUMNS = (
 
 def insert_chunks(row: StoreFile, passages: list[Passage]) -> None:
     with (
+        scope.everything(),  # policies forbid COPY
         connection.cursor() as cursor,
         cursor.copy(f"COPY vector_stores_chunk ({_COLUMNS}) FROM STDIN") as copy,
     ):

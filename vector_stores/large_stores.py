@@ -19,6 +19,7 @@ from django.db import DatabaseError, connection
 from django.db.models import Count, Max, Q, Sum
 from django.db.models.functions import Now
 
+from assistant_site.db import scope
 from assistant_site.db.errors import first_line
 from vector_stores.models import Engine, StoreFile, StoreFileStatus, VectorStore
 
@@ -68,7 +69,8 @@ def before_bulk(store: VectorStore, additions: int) -> None:
     if store.indexed_chunks and additions > store.indexed_chunks * MANY_ADDITIONS:
         _log.info("%s gets %s passages: its index is dropped and made anew when it rests.", store.pk, additions)
         _record(store, 0)
-        _drop(index_name(store))
+        with scope.everything():  # an index belongs to whoever owns the table
+            _drop(index_name(store))
 
 
 # --- Which -----------------------------------------------------------------------------------------------------------

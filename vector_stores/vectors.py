@@ -11,6 +11,8 @@ from typing import Any
 
 from django.db import connection, transaction
 
+from assistant_site.db import scope
+
 # Half precision has three digits.
 _DIGITS = "%.5g"
 # The candidates that the index of a large store looks at; more is slower and finds more of what an exact search finds.
@@ -59,7 +61,11 @@ def dimension_of(literal: str) -> int:
 def insert(rows: Iterable[VectorRow]) -> None:
     """Writes vectors, all or none."""
     columns = "chunk_id, generation, tenant_id, vector_store_id, store_file_id, vector"
-    with connection.cursor() as cursor, cursor.copy(f"COPY vector_stores_embedding ({columns}) FROM STDIN") as copy:
+    with (
+        scope.everything(),  # policies forbid COPY
+        connection.cursor() as cursor,
+        cursor.copy(f"COPY vector_stores_embedding ({columns}) FROM STDIN") as copy,
+    ):
         for row in rows:
             place = (row.chunk_id, row.generation, row.tenant_id, row.vector_store_id, row.store_file_id)
             copy.write_row((*place, literal(row.vector)))

@@ -1,12 +1,14 @@
 """Database work of asynchronous code: plain synchronous functions in a bounded number of threads.
 
-Each thread keeps its own connection, so the number of threads is the number of connections.
+Each thread keeps its own connection, so the number of threads is the number of connections. The function runs in a copy
+of the caller's context: it sees the rows that the caller may see (`scope`).
 """
 
 import asyncio
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import ParamSpec, TypeVar
 
 from django.db import close_old_connections
@@ -29,7 +31,7 @@ class DatabaseThreads:
             finally:
                 close_old_connections()
 
-        return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+        return await asyncio.get_running_loop().run_in_executor(self._pool, copy_context().run, call)
 
     def close(self) -> None:
         self._pool.shutdown(wait=False, cancel_futures=True)

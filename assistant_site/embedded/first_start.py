@@ -1,5 +1,6 @@
 """What a start makes sure of in the database: tables, a first tenant with a token, a first admin user."""
 
+import logging
 import secrets
 from dataclasses import dataclass
 
@@ -10,9 +11,12 @@ from django.db import OperationalError, connection
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
+from assistant_site.db import walls
 from assistant_site.embedded.process import CannotStart
 from tenants import actions as tenants
 from tenants.models import Tenant
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,10 @@ def migrate() -> bool:
 
 
 def set_up() -> Made:
-    """Make the first tenant with its token and the first admin user, where there is none."""
+    """Make the first tenant with its token and the first admin user, where there is none, and what `walls` needs."""
+    walls.make_sure()
+    if problem := walls.problem():
+        logger.warning(problem)
     token = password = ""
     if not Tenant.objects.exists():
         tenant = tenants.ensure_tenant("default")
