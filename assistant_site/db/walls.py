@@ -145,10 +145,12 @@ def problem(using: str = DEFAULT_DB_ALIAS) -> str:
     connection: Any = connections[using]
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT session_user, (SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user)"
+            "SELECT session_user, (SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user), "
+            "(SELECT rolsuper OR rolcreaterole FROM pg_roles WHERE rolname = current_user) AND to_regrole(%s) IS NULL",
+            [ROLE],
         )
-        user, bypasses = cursor.fetchone()
-    if connection.app_role:
+        user, bypasses, is_to_be_made = cursor.fetchone()
+    if connection.app_role or is_to_be_made:
         return ""
     remedy = (
         f"Let an administrator of PostgreSQL say: CREATE ROLE {ROLE} NOLOGIN; GRANT {ROLE} TO {user}; and then run "

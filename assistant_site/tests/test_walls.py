@@ -13,8 +13,9 @@ from django.db import DataError, IntegrityError, ProgrammingError, connection, c
 from assistant_site.db import scope, walls
 from assistant_site.db.postgresql.base import DatabaseWrapper
 from assistant_site.db.threads import DatabaseThreads
-from assistant_site.tests.callers import LocalCaller
+from assistant_site.tests.callers import LiveCaller, LocalCaller, new_tenant
 from tenants.models import Provider, TenantManager
+from threads.models import Message
 from tools.models import Action
 
 UNFORCED = {"vector_stores_chunk", "vector_stores_embedding"}
@@ -152,6 +153,19 @@ def test_a_view_that_forgets_the_tenant_finds_nothing(
     monkeypatch.setattr(scope, "enter", lambda wanted: scope._scope.set(scope.EVERYTHING))  # without the second wall
     assert bob.get(f"threads/{thread}").status == 200
     assert len(bob.get("assistants")["data"]) == 1
+
+
+def test_a_run_shows_its_model_only_what_is_its_tenants(lena: LiveCaller) -> None:
+    """What a thread has is asked for by the thread only: whose it is, the wall knows."""
+    thread = lena.post("threads", {"messages": [{"role": "user", "content": "tag:mine"}]})["id"]
+    stranger, _ = new_tenant("Bob")
+    text = {"type": "text", "text": {"value": "tag:theirs", "annotations": []}}
+    Message.objects.create(tenant=stranger, thread_id=thread, role="user", content=[text])
+
+    lena.run(thread, lena.post("assistants", {"model": "demo-instant"})["id"])
+
+    assert [message["role"] for message in lena.messages(thread)] == ["user", "assistant"]
+    assert lena.last_text(thread).startswith("[mine]")
 
 
 # --- The connection ---------------------------------------------------------------------------------------------------
