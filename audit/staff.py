@@ -1,5 +1,6 @@
 """Staff: who uses the admin, and who tried to."""
 
+from dataclasses import replace
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
@@ -17,14 +18,19 @@ def known(user: Any) -> None:
 
 
 def logged_in(sender: Any, user: AbstractBaseUser, **_: Any) -> None:
-    known(user)
-    log.record("staff.login", object_type=NOUN, object_id=str(user.pk), object_name=user.get_username())
+    _record_own("staff.login", user)
 
 
 def logged_out(sender: Any, user: AbstractBaseUser | None, **_: Any) -> None:
     if user is not None:  # a session that had ended already
-        known(user)
-        log.record("staff.logout", object_type=NOUN, object_id=str(user.pk), object_name=user.get_username())
+        _record_own("staff.logout", user)
+
+
+def _record_own(action: str, user: AbstractBaseUser) -> None:
+    """What a user does who is not known to the request, before or after."""
+    id, name = str(user.pk), user.get_username()
+    with log.acting(replace(log.actor(), kind=ActorKind.STAFF, id=id, name=name)):
+        log.record(action, object_type=NOUN, object_id=id, object_name=name)
 
 
 def login_failed(sender: Any, credentials: dict[str, Any], request: HttpRequest | None = None, **_: Any) -> None:

@@ -15,6 +15,7 @@ from datetime import datetime
 
 from django.utils import timezone
 
+from assistant_site.db import scope
 from assistant_site.llm.errors import TurnFailed, without_secrets
 from tenants.models import Provider
 
@@ -133,7 +134,8 @@ def write() -> None:
             changes["failed_at"], changes["failure"] = failures[id]
         if id in successes:
             changes["succeeded_at"] = successes[id]
-        Provider.objects.filter(pk=id).update(**changes)
+        with scope.everything():  # a shared one is of no tenant
+            Provider.objects.filter(pk=id).update(**changes)
 
 
 def _of(provider_id: str) -> _Written:

@@ -1,7 +1,6 @@
 """Tenants with one of everything."""
 
 from datetime import timedelta
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +46,11 @@ def own_everything(caller: LocalCaller) -> dict[str, str]:
     upload = Upload.objects.of(tenant).get(pk=things["upload_id"])
     blobs.give(blobs.save([b"part"]), UploadPart(tenant=tenant, upload=upload))
     day = timezone.now().date()
-    budget = Budget.objects.create(tenant=tenant, amount=Decimal(5))
+    budget = Budget.objects.of(tenant).get()
     rows: list[models.Model] = [
         EndUser(tenant=tenant, name="eve"),
         KeptAnswer(tenant=tenant, key="k", digest="0"),
+        SentPrompt(tenant=tenant, run_id=things["run_id"], turn=1, attempt=1, body=b""),
         Provider(tenant=tenant, name="x", base_url="https://example.com/v1"),
         ModelAlias(tenant=tenant, alias="a", model="b"),
         ModelProfile(tenant=tenant, model="b"),
