@@ -236,7 +236,7 @@ def test_a_rollback_does_not_open_what_was_closed_before(another: Any) -> None:
         del connections["another"]
 
 
-def test_every_way_to_send_a_statement_is_behind_the_wall_and_the_same_tenant_costs_no_round_trip(
+def test_every_way_to_send_a_statement_is_behind_the_wall_and_the_usual_one_costs_no_round_trip(
     another: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ask = Mock(side_effect=another._ask)
@@ -264,11 +264,11 @@ def test_every_way_to_send_a_statement_is_behind_the_wall_and_the_same_tenant_co
         assert cursor.fetchone()[0] == "tenant_s"
 
     ask.reset_mock()
-    for inside in ("tenant_a", "tenant_a", "tenant_a", "tenant_b"):
-        with scope.of_tenant(inside):
-            told(another)
-            told(another)
-    assert ask.call_count == 2
+    for inside in ("tenant_a", "tenant_a", "100%s", "100%s", "tenant_b"):  # told along with the statement, or known
+        with scope.of_tenant(inside), another.cursor() as cursor:
+            cursor.execute("SELECT current_setting('holdfast.tenant') || %s FROM generate_series(1, 2)", ["!"])
+            assert (cursor.rowcount, cursor.fetchall()) == (2, [(f"{inside}!",)] * 2)
+    assert ask.call_count == 0
 
 
 def test_work_beside_an_event_loop_is_done_in_the_scope_of_whoever_asks() -> None:

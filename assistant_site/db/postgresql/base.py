@@ -5,12 +5,12 @@ the connection is closed and the socket becomes readable: then the connection is
 instead would cost every request a round trip (0.1 to 0.3 ms here).
 
 *The scope* (`assistant_site.db.scope`). Before a statement PostgreSQL is told whose rows to show, unless it was told so
-already: as the application's role for a tenant or nobody, as the role that logged in for everything. Outside of a
-transaction this lasts; within one, a rollback takes it back, so after a rollback it is told again.
+already: as the application's role for a tenant or nobody, as the role that logged in for everything. It is told in the
+same message as the statement, where that may be one of several: no round trip is added. Outside of a transaction this
+lasts; within one, a rollback takes it back, so after a rollback it is told again.
 """
 
 import select
-from collections.abc import Callable
 from typing import Any
 
 from django.db.backends.postgresql import base
@@ -22,14 +22,34 @@ from assistant_site.db import scope, walls
 _MAY_SET_ROLE = b"SELECT FROM pg_roles WHERE rolname = $1 AND pg_has_role(session_user, oid, $2)"
 
 
+# What may be sent behind another statement in one message, and nearly all that is sent.
+_COMPANIONABLE = ("SELECT ", "INSERT ", "UPDATE ", "DELETE ")
+
+
 class Cursor(base.Cursor):
-    """Calls `keep_scope` before whatever it sends."""
+    """Keeps to the scope in whatever it sends, once Django has given it its connection's `wrapper`."""
 
-    keep_scope: Callable[[], None] = staticmethod(lambda: None)
+    wrapper: "DatabaseWrapper | None" = None
 
-    def execute(self, *args: Any, **options: Any) -> Any:
-        self.keep_scope()
-        return super().execute(*args, **options)  # type: ignore[misc]
+    def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
+        wrapper = self.wrapper
+        if wrapper is None or not (words := wrapper.untold()):
+            return super().execute(query, params, **options)  # type: ignore[misc]
+        if not isinstance(query, str) or not query.startswith(_COMPANIONABLE):
+            wrapper.keep_scope()
+            return super().execute(query, params, **options)  # type: ignore[misc]
+        told = scope.present()
+        wrapper.told = None
+        words = words if params is None else words.replace("%", "%%")
+        super().execute(f"{words}; {query}", params, **options)  # type: ignore[misc]
+        wrapper.told = told
+        self.nextset()  # type: ignore[attr-defined]  # of SET ROLE
+        self.nextset()  # type: ignore[attr-defined]  # of SET
+        return self
+
+    def keep_scope(self) -> None:
+        if self.wrapper is not None:
+            self.wrapper.keep_scope()
 
     def executemany(self, *args: Any, **options: Any) -> None:
         self.keep_scope()
@@ -45,8 +65,8 @@ class Cursor(base.Cursor):
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    _told: str | None = None  # the scope that PostgreSQL was told last; None: unknown
-    _role: bytes | None = None  # as whom tenants' work is done; b"": as who logged in; None: unknown
+    told: str | None = None  # the scope that PostgreSQL was told last; None: unknown
+    _role: str | None = None  # as whom tenants' work is done; empty: as who logged in; None: unknown
 
     def is_usable(self) -> bool:
         connection = self.connection
@@ -68,45 +88,48 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if name:  # one on the server's side: Django declares it at once
             self.keep_scope()
         else:
-            cursor.keep_scope = self.keep_scope
+            cursor.wrapper = self
         return cursor
 
     # --- The scope --------------------------------------------------------------------------------------------------
 
     def keep_scope(self) -> None:
         """Has PostgreSQL show what the present scope allows. No round trip if it does so already."""
+        if words := self.untold():
+            told = scope.present()
+            self.told = None
+            self._ask(words.encode())
+            self.told = told
+
+    def untold(self) -> str:
+        """The two statements that PostgreSQL must be told before anything else is asked; empty if it knows."""
         wanted = scope.present()
-        if wanted != self._told:
-            self._tell(wanted)
-
-    def forget_scope(self) -> None:
-        """Nothing is known any more of what PostgreSQL was told, and of the roles that there are."""
-        self._told = self._role = None
-
-    def _tell(self, wanted: str) -> None:
+        if wanted == self.told:
+            return ""
         pgconn = self.connection.pgconn
         if pgconn.transaction_status == TransactionStatus.INERROR:
-            return  # nothing is carried out before the rollback
+            return ""  # nothing is carried out before the rollback
         role = self._own_role()
         if wanted != scope.EVERYTHING:
             role = self.app_role or role
-        tenant = Escaping(pgconn).escape_literal(wanted.encode())
-        self._told = None
-        self._ask(b"SET ROLE %b; SET %b = %b" % (role, walls.SETTING.encode(), tenant))
-        self._told = wanted
+        return f"SET ROLE {role}; SET {walls.SETTING} = {Escaping(pgconn).escape_literal(wanted.encode()).decode()}"
 
-    def _own_role(self) -> bytes:
+    def forget_scope(self) -> None:
+        """Nothing is known any more of what PostgreSQL was told, and of the roles that there are."""
+        self.told = self._role = None
+
+    def _own_role(self) -> str:
         role = self.settings_dict["OPTIONS"].get("assume_role")
-        return Escaping(self.connection.pgconn).escape_identifier(role.encode()) if role else b"NONE"
+        return Escaping(self.connection.pgconn).escape_identifier(role.encode()).decode() if role else "NONE"
 
     @property
-    def app_role(self) -> bytes:
+    def app_role(self) -> str:
         """As whom tenants' work is done, because policies hold for it; empty: who logged in may not become it."""
         if self._role is None:
             # Since PostgreSQL 16 a member of a role may be kept from becoming it.
             how = b"SET" if self.connection.info.server_version >= 160_000 else b"MEMBER"
             found = self._ask(_MAY_SET_ROLE, [walls.ROLE.encode(), how])
-            self._role = walls.ROLE.encode() if found.ntuples else b""
+            self._role = walls.ROLE if found.ntuples else ""
         return self._role
 
     def _ask(self, command: bytes, values: list[bytes] | None = None) -> Any:
@@ -122,13 +145,13 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def _commit(self) -> Any:
         if self.connection is not None and self.connection.info.transaction_status == TransactionStatus.INERROR:
-            self._told = None  # PostgreSQL makes a rollback of it
+            self.told = None  # PostgreSQL makes a rollback of it
         return super()._commit()  # type: ignore[misc]
 
     def _rollback(self) -> Any:
-        self._told = None
+        self.told = None
         return super()._rollback()  # type: ignore[misc]
 
     def _savepoint_rollback(self, sid: str) -> None:
         super()._savepoint_rollback(sid)  # type: ignore[misc]
-        self._told = None
+        self.told = None
