@@ -5,22 +5,21 @@ by all its calls, and stay locked until the commit.
 """
 
 import logging
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import ROUND_FLOOR, Decimal
 from typing import Any
 
 import orjson
 from django.db import connection, transaction
-from django.db.models import Q
 from django.utils import timezone
 
 from assistant_site.llm.chat import Usage
 from metering import budgets, prices
 from metering import rates as minutes
-from metering.budgets import InsufficientQuota, Spender, applicable, at_places, place_of
-from metering.models import Balance, Budget, EntryKind, EntryState, LedgerEntry, Unit
+from metering.budgets import InsufficientQuota, Spender, applicable, place_of
+from metering.models import Budget, EntryKind, EntryState, LedgerEntry, Unit
 from metering.prices import Rates
 
 logger = logging.getLogger(__name__)
@@ -83,18 +82,16 @@ def settle(call: Call, usage: Usage, *, tool_calls: int = 0, code_seconds: float
     """
     spender, now, rates = call.spender, timezone.now(), call.rates
     cost = rates.cost(usage)
-    values = [spender.tenant_id, call.key, call.kind.value, EntryState.SETTLED.value]
-    values += [spender.token_id, spender.end_user, call.run_id, call.assistant_id]
-    counted: list[Any] = [call.model, call.provider_id, call.provider_model, now, now, "[]"]
-    counted += [usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens, usage.reasoning_tokens]
-    counted += [tool_calls, call.runs, code_seconds, cost, rates.currency, False]
+    values = [*_named(call, EntryState.SETTLED), now, now, "[]"]
+    values += [usage.prompt_tokens, usage.cached_tokens, usage.completion_tokens, usage.reasoning_tokens]
+    values += [tool_calls, call.runs, code_seconds, cost, rates.currency, False]
     # Three statements in one visit. Each sees what was committed before it began: so the budgets are those that there
     # are now that the lock is held and the entry is stored.
     lock, named = budgets.share_lock(spender.tenant_id)
     with connection.cursor() as cursor:
         cursor.execute(
             f"{lock}; {_SETTLE}; {_BUDGETS}",
-            [*named, *values, *counted, spender.tenant_id],
+            [*named, *values, spender.tenant_id],
         )
         cursor.nextset()
         stored = cursor.fetchone()
@@ -121,28 +118,56 @@ def settle(call: Call, usage: Usage, *, tool_calls: int = 0, code_seconds: float
         place_of(budget, spender.end_user, now): _in_units(budget, usage, cost) for budget in applicable(found, spender)
     }
     if held or spent:
-        _book(held, spent)
-    if held:
-        LedgerEntry.objects.across_tenants().filter(pk=entry_id).update(reservations=[])
+        _book(entry_id, held, spent)
     # A minute's tokens are no ledger: they count although this transaction may still come to nothing.
     tokens = usage.prompt_tokens + usage.completion_tokens
     minutes.count_tokens(spender.tenant_id, spender.token_id, spender.end_user, tokens)
     return True
 
 
+def _named(call: Call, state: EntryState) -> list[Any]:
+    """The first of `_GIVEN`, up to the model."""
+    spender = call.spender
+    who = [spender.tenant_id, call.key, call.kind.value, state.value, spender.token_id, spender.end_user]
+    return [*who, call.run_id, call.assistant_id, call.model, call.provider_id, call.provider_model]
+
+
 def _in_units(budget: Budget, usage: Usage, cost: Decimal) -> Decimal:
     return Decimal(usage.prompt_tokens + usage.completion_tokens) if budget.unit == Unit.TOKENS else cost
 
 
-def _book(held: Iterable[tuple[int, str]], spent: dict[budgets.Place, Decimal]) -> None:
-    """Gives back what is held and adds what was spent. Balances that are made later add up the ledger themselves."""
+_LOCK_BALANCES = """
+    SELECT id FROM metering_balance
+    WHERE id = ANY(%s::bigint[]) OR (budget_id, began_on, end_user) IN
+        (SELECT * FROM unnest(%s::bigint[], %s::date[], %s::text[]))
+    ORDER BY id FOR NO KEY UPDATE
+"""
+_GIVE_BACK = """
+    UPDATE metering_balance SET reserved = reserved - held.amount
+    FROM unnest(%s::bigint[], %s::numeric[]) AS held (id, amount) WHERE metering_balance.id = held.id
+"""
+_ADD_SPENT = """
+    UPDATE metering_balance SET spent = spent + added.amount
+    FROM unnest(%s::bigint[], %s::date[], %s::text[], %s::numeric[]) AS added (budget_id, began_on, end_user, amount)
+    WHERE (metering_balance.budget_id, metering_balance.began_on, metering_balance.end_user)
+        = (added.budget_id, added.began_on, added.end_user)
+"""
+_HOLD_NOTHING = "UPDATE metering_ledgerentry SET reservations = '[]' WHERE id = %s"
+
+
+def _book(entry_id: int, held: Iterable[tuple[int, str]], spent: Mapping[budgets.Place, Decimal]) -> None:
+    """Gives back what the entry holds, and adds what was spent. Balances made later add up the ledger themselves.
+
+    One visit to the database; the balances are locked by their ids first, as everybody does.
+    """
     freed = {balance_id: Decimal(amount) for balance_id, amount in held}
-    rows = Balance.objects.across_tenants().filter(Q(pk__in=freed) | at_places(spent))
-    balances = list(rows.order_by("pk").select_for_update(no_key=True))
-    for balance in balances:
-        balance.reserved -= freed.get(balance.pk, Decimal(0))
-        balance.spent += spent.get((balance.budget_id, balance.began_on, balance.end_user), Decimal(0))
-    Balance.objects.across_tenants().bulk_update(balances, ["spent", "reserved"])
+    ids, amounts = list(freed), list(freed.values())
+    places = [[place[at] for place in spent] for at in range(3)]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"{_LOCK_BALANCES}; {_GIVE_BACK}; {_ADD_SPENT}; {_HOLD_NOTHING}",
+            [ids, *places, ids, amounts, *places, list(spent.values()), entry_id],
+        )
 
 
 # --- Reserving -------------------------------------------------------------------------------------------------------
@@ -158,31 +183,28 @@ def reserve(call: Call, *, prompt: int, completion: int, patient: bool = True) -
     now = timezone.now()
     spender = call.spender
     entry = LedgerEntry.objects.across_tenants().filter(key=call.key).select_for_update().first()
-    if entry is not None:
-        if entry.state == EntryState.SETTLED:
-            raise AssertionError(f"{call.key} was settled before it is asked for")
+    if entry is not None and entry.state == EntryState.SETTLED:
+        raise AssertionError(f"{call.key} was settled before it is asked for")
+    by_balance = budgets.with_balances(spender, now)
+    if entry is not None and entry.reservations:
+        budgets.locked({*by_balance, *(balance_id for balance_id, _ in entry.reservations)})  # all, in their order
         _give_back(entry)
-    found = applicable(budgets.of_tenant(spender.tenant_id), spender)
-    if not found:
+    if not by_balance:
         return completion
     rates = call.rates
-    by_place = {place_of(budget, spender.end_user, now): budget for budget in found}
-    balances = _locked(spender, by_place, now)
-    rooms = [_Room.of(by_place[_place(balance)], balance, rates, prompt) for balance in balances]
-    allowed = min([completion, *(room.now for room in rooms if room.now is not None)])
+    rooms = [
+        (balance_id, _Room.of(by_balance[balance_id], spent, reserved, rates, prompt))
+        for balance_id, spent, reserved in budgets.locked(by_balance)
+    ]
+    allowed = min([completion, *(room.now for _, room in rooms if room.now is not None)])
     if allowed < completion:
-        without_others = min([completion, *(room.then for room in rooms if room.then is not None)])
+        without_others = min([completion, *(room.then for _, room in rooms if room.then is not None)])
         if patient and without_others > allowed and without_others >= LEAST_COMPLETION:
             raise InFlight
         if allowed < min(completion, LEAST_COMPLETION):
             raise InsufficientQuota
-    held = []
-    for balance, room in zip(balances, rooms, strict=True):
-        amount = room.amount(prompt, allowed)
-        balance.reserved += amount
-        held.append([balance.pk, str(amount)])
-    Balance.objects.across_tenants().bulk_update(balances, ["reserved"])
-    _store_reservation(call, entry, held, rates.currency)
+    held = {balance_id: room.amount(prompt, allowed) for balance_id, room in rooms}
+    _hold(call, held, rates.currency)
     return allowed
 
 
@@ -199,7 +221,7 @@ class _Room:
     per_completion: Decimal
 
     @classmethod
-    def of(cls, budget: Budget, balance: Balance, rates: Rates, prompt: int) -> "_Room":
+    def of(cls, budget: Budget, spent: Decimal, reserved: Decimal, rates: Rates, prompt: int) -> "_Room":
         million = Decimal(1_000_000)
         each = (Decimal(1), Decimal(1))
         if budget.unit == Unit.COST:
@@ -211,51 +233,33 @@ class _Room:
                 return -1
             return int((left / each[1]).to_integral_value(ROUND_FLOOR)) if each[1] else None
 
-        left = budget.amount - balance.spent
+        left = budget.amount - spent
         if left <= 0:  # also for what costs nothing: a budget that is used up stops everything
             return cls(-1, -1, *each)
-        return cls(answer(left - balance.reserved), answer(left), *each)
+        return cls(answer(left - reserved), answer(left), *each)
 
     def amount(self, prompt: int, completion: int) -> Decimal:
         return prompt * self.per_prompt + completion * self.per_completion
 
 
-def _place(balance: Balance) -> budgets.Place:
-    return balance.budget_id, balance.began_on, balance.end_user
+_RESERVE = f"""
+    INSERT INTO metering_ledgerentry ({", ".join(_GIVEN)}) VALUES ({", ".join(["%s"] * len(_GIVEN))})
+    ON CONFLICT (key) DO UPDATE SET state = EXCLUDED.state, reservations = EXCLUDED.reservations,
+        created_at = EXCLUDED.created_at, is_rolled_up = false
+"""  # noqa: S608 only names of this module
+_TAKE = """
+    UPDATE metering_balance SET reserved = reserved + taken.amount
+    FROM unnest(%s::bigint[], %s::numeric[]) AS taken (id, amount) WHERE metering_balance.id = taken.id
+"""
 
 
-def _locked(spender: Spender, wanted: dict[budgets.Place, Budget], now: datetime) -> list[Balance]:
-    """The balances, locked. Missing ones are made before, while none of them is locked."""
-    rows = Balance.objects.across_tenants().filter(at_places(wanted)).order_by("pk")
-    if rows.count() < len(wanted):
-        budgets.open_balances(spender.tenant_id, [(each, spender.end_user) for each in wanted.values()], now)
-    return list(rows.select_for_update(no_key=True))
-
-
-def _store_reservation(call: Call, entry: LedgerEntry | None, held: list[list[Any]], currency: str) -> None:
-    values: dict[str, Any] = {
-        "state": EntryState.RESERVED,
-        "model": call.model,
-        "provider_id": call.provider_id,
-        "provider_model": call.provider_model,
-        "reservations": held,
-        "currency": currency,
-        "created_at": timezone.now(),
-        "is_rolled_up": False,
-    }
-    if entry is not None:
-        LedgerEntry.objects.across_tenants().filter(pk=entry.pk).update(**values)
-        return
-    LedgerEntry.objects.create(
-        tenant_id=call.spender.tenant_id,
-        key=call.key,
-        kind=call.kind,
-        token_id=call.spender.token_id,
-        end_user=call.spender.end_user,
-        run_id=call.run_id,
-        assistant_id=call.assistant_id,
-        **values,
-    )
+def _hold(call: Call, held: Mapping[int, Decimal], currency: str) -> None:
+    """Takes the amounts from the balances, which are locked, and stores that it is this call that holds them."""
+    noted = orjson.dumps([[balance_id, f"{amount:f}"] for balance_id, amount in held.items()]).decode()
+    values = [*_named(call, EntryState.RESERVED), timezone.now(), None, noted]
+    values += [0, 0, 0, 0, 0, 0, 0.0, Decimal(0), currency, False]
+    with connection.cursor() as cursor:
+        cursor.execute(f"{_TAKE}; {_RESERVE}", [list(held), list(held.values()), *values])
 
 
 # --- Releasing -------------------------------------------------------------------------------------------------------
@@ -263,7 +267,7 @@ def _store_reservation(call: Call, entry: LedgerEntry | None, held: list[list[An
 
 def _give_back(entry: LedgerEntry) -> None:
     if entry.reservations:
-        _book(entry.reservations, {})
+        _book(entry.pk, entry.reservations, {})
     entry.reservations = []
 
 

@@ -132,7 +132,8 @@ def new_run(assistant: Assistant, thread_id: str, body: dict[str, Any], token: A
 
 def assistant_of(tenant: Tenant, assistant_id: str, **more: RawSQL) -> Assistant:
     """The assistant, with word on whether its tenant has budgets, and with what else the same query is to bring."""
-    assistant: Assistant = budgets.flagged(Assistant.objects.of(tenant).annotate(**more)).fetch(assistant_id)
+    found = budgets.flagged(Assistant).filter(tenant=tenant).annotate(**more)
+    assistant: Assistant = found.fetch(assistant_id)
     budgets.note(assistant.tenant_id, assistant.has_budgets)  # type: ignore[attr-defined]
     return assistant
 

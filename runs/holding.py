@@ -51,8 +51,8 @@ def claim(run_id: str, owner: str) -> tuple[Run, Telling] | None:
     Those of a suspended tenant stay in the queue, until it is resumed or their time is over. Raises `AtLimit` if its
     tenant may have no more runs at work.
     """
-    queued = Run.objects.across_tenants().filter(TENANT_IS_OPEN, pk=run_id, status=Status.QUEUED, expires_at__gt=Now())
-    found: QuerySet[Any] = budgets.flagged(queued).annotate(most_at_work=F("tenant__concurrent_runs"))
+    queued = budgets.flagged(Run).filter(TENANT_IS_OPEN, pk=run_id, status=Status.QUEUED, expires_at__gt=Now())
+    found: QuerySet[Any] = queued.annotate(most_at_work=F("tenant__concurrent_runs"))
     for run in found[:1]:
         budgets.note(run.tenant_id, run.has_budgets)
         before = run.event_position
