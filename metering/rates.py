@@ -242,12 +242,22 @@ def count_tokens(tenant_id: str, token_id: str, end_user: str, tokens: int) -> N
         logger.warning("%s tokens of %s were not counted against its minute: %s", tokens, tenant_id, error)
 
 
+def may_count(tenant_id: str, token_id: str, end_user: str) -> bool:
+    """False if it is known that `count_tokens` would have nothing to do; asks nobody."""
+    return _still_known((tenant_id, token_id, end_user)) != []
+
+
+def _still_known(who: tuple[str, str, str]) -> list[Limit] | None:
+    """The limits of tokens, as they were read some seconds ago; None if they are to be read."""
+    read_at, limits = _known.get(who, (float("-inf"), []))
+    return limits if time.monotonic() - read_at < KNOWN_SECONDS else None
+
+
 def _token_limits(tenant_id: str, token_id: str, end_user: str) -> list[Limit]:
     who = (tenant_id, token_id, end_user)
-    read_at, limits = _known.get(who, (0.0, []))
-    now = time.monotonic()
-    if who in _known and now - read_at < KNOWN_SECONDS:
-        return limits
+    known = _still_known(who)
+    if known is not None:
+        return known
     found = [limit for tenant in Tenant.objects.filter(pk=tenant_id) for limit in of_tenant(tenant)]
     if token_id:
         found += [limit for token in ApiToken.objects.filter(pk=token_id) for limit in of_token(token)]
@@ -257,5 +267,5 @@ def _token_limits(tenant_id: str, token_id: str, end_user: str) -> list[Limit]:
     limits = [limit for limit in found if limit.unit == "tokens"]
     if len(_known) >= _MOST_KNOWN:
         _known.clear()
-    _known[who] = (now, limits)
+    _known[who] = (time.monotonic(), limits)
     return limits

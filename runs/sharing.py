@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 LATELY_SECONDS = 60.0  # so long a tenant is counted in after its last run here
-LEAST_CAPACITY = 4
 FIRST_CAPACITY = 32
 LAG_SECONDS = 0.004  # of the loop: with more there are too many runs, with less than half of it there may be more
 GROWTH, SHRINKAGE = 1.15, 0.8  # at each look at the lag
@@ -30,6 +29,7 @@ class Places:
     def __init__(self, size: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.size = size
         self.reserve = max(1, size // 8)
+        self.least = max(1, size // 32)  # that the capacity never falls below: others may be what is making us late
         self._clock = clock
         self._capacity: float = size
         self._held: Counter[str] = Counter()
@@ -47,7 +47,7 @@ class Places:
 
     @property
     def capacity(self) -> int:
-        return max(LEAST_CAPACITY, int(self._capacity)) if self.is_shared else self.size
+        return max(self.least, int(self._capacity)) if self.is_shared else self.size
 
     @property
     def share(self) -> int:
@@ -69,7 +69,7 @@ class Places:
     def feel(self, lag: float) -> None:
         """Adapts the capacity to the loop's lag, in seconds, as it was just measured."""
         if lag > LAG_SECONDS:
-            self._capacity = max(LEAST_CAPACITY, min(self._capacity, self.taken) * SHRINKAGE)
+            self._capacity = max(self.least, min(self._capacity, self.taken) * SHRINKAGE)
         elif lag < LAG_SECONDS / 2 and self.taken >= int(self._capacity):
             self._capacity = min(self.size, self._capacity * GROWTH)
 

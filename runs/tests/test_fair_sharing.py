@@ -11,7 +11,7 @@ from assistant_site.tests.callers import LiveCaller, LocalCaller, new_tenant
 from assistant_site.tests.stack import Stack
 from runs import holding, picking
 from runs.models import Run
-from runs.sharing import LAG_SECONDS, LATELY_SECONDS, LEAST_CAPACITY, Places, Waiting
+from runs.sharing import LAG_SECONDS, LATELY_SECONDS, Places, Waiting
 from tenants.models import Tenant
 
 HELLO = {"messages": [{"role": "user", "content": "Hello"}]}
@@ -50,7 +50,7 @@ def test_the_capacity_follows_the_lag_while_places_are_shared() -> None:
         places.take("one")
     for _ in range(50):
         places.feel(2 * LAG_SECONDS)
-    assert places.capacity == LEAST_CAPACITY
+    assert places.capacity == places.least == 2
     assert not places.room_for("one")
     assert places.room_for("other") is (places.share > 1)
     for _ in range(50):

@@ -1,6 +1,7 @@
 """The official SDK, unchanged, against running processes."""
 
 import asyncio
+import contextlib
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +12,9 @@ import openai
 import pytest
 
 from assistant_site.tests.callers import LiveCaller
+from assistant_site.wire.errors import RateLimited
+from metering import rates
+from tenants.models import Tenant
 
 pytestmark = [  # the SDK marks what we exist for as deprecated
     pytest.mark.contract,
@@ -140,3 +144,16 @@ def test_the_sdks_own_retries_make_no_twins(lena: LiveCaller) -> None:
     assert len(lena.get("assistants")["data"]) == 1
     assert len(lena.get(f"threads/{thread.id}/runs")["data"]) == 2
     assert [message["role"] for message in lena.messages(thread.id)] == ["user", "assistant", "assistant"]
+
+
+def test_a_refusal_at_a_limit_is_waited_for_as_long_as_it_says(lena: LiveCaller) -> None:
+    Tenant.objects.filter(pk=lena.tenant.pk).update(requests_per_minute=20)
+    limits = rates.of_tenant(Tenant.objects.get(pk=lena.tenant.pk))
+    with openai.OpenAI(base_url=lena.base_url, api_key=lena.token, max_retries=5) as client:
+        client.beta.assistants.list()  # the connection stands, so that the next request comes at once
+        with contextlib.suppress(RateLimited):
+            while True:
+                rates.admit(limits, costs_tokens=False)
+        answer = client.beta.assistants.with_raw_response.list()
+    assert answer.retries_taken >= 1
+    assert answer.headers["x-ratelimit-limit-requests"] == "20"
