@@ -1,7 +1,10 @@
 """A vector store with passages in it, written as ingestion writes them, without files' bytes or parsing."""
 
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any
+
+from django.utils import timezone
 
 from assistant_site.llm.tokens import estimate_text
 from files.models import File, Purpose
@@ -47,6 +50,8 @@ class Shelf:
             status=status,
             chunk_count=len(passages),
             attributes=attributes or {},
+            # Whatever worker is about leaves alone what another one reads.
+            lease_until=timezone.now() + timedelta(hours=1) if status == StoreFileStatus.IN_PROGRESS else None,
         )
         chunks = Chunk.objects.insert(
             [
