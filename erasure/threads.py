@@ -11,7 +11,7 @@ from files import blobs
 from files.models import UploadPart
 from runs import events
 from runs.machine import HELD, Status
-from runs.models import Run, RunStep
+from runs.models import Run, RunStep, SentPrompt
 from tenants.models import Tenant
 from threads import actions as thread_actions
 from threads.models import Message, Thread
@@ -44,8 +44,9 @@ def _erase_runs(tenant: Tenant, thread_ids: Sequence[str]) -> Steps:
     while found := list(runs.values_list("pk", flat=True)[:RUNS]):
         with transaction.atomic():
             locked = dict(runs.filter(pk__in=found).select_for_update().values_list("pk", "status"))
-            steps = RunStep.objects.across_tenants().filter(run_id__in=list(locked))
-            steps._raw_delete(steps.db)
+            for model in (RunStep, SentPrompt):
+                of_runs = model.objects.across_tenants().filter(run_id__in=list(locked))
+                of_runs._raw_delete(of_runs.db)
             gone = Run.objects.across_tenants().filter(pk__in=list(locked))
             gone._raw_delete(gone.db)
         for run_id, status in locked.items():

@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from django.utils.functional import cached_property
 
 # Up to here, in the planner's units, rows are counted: some milliseconds.
-CHEAP = 15_000.0
+CHEAP = 3_000.0
 
 
 def estimate(rows: QuerySet[Any]) -> tuple[int, float]:

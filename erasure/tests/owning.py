@@ -15,6 +15,7 @@ from erasure.tenant import owned_models
 from files import blobs
 from files.models import File, Upload, UploadPart
 from metering.models import Balance, Budget, LedgerEntry, Price, UsageDay
+from runs.models import SentPrompt
 from tenants.models import EndUser, KeptAnswer, ModelAlias, ModelProfile, Provider, Tenant
 from threads.models import Thread
 from tools.models import CodeFile, CodeSpace, McpServer, McpToolList, SearchKey
@@ -62,6 +63,7 @@ def own_everything(caller: LocalCaller) -> dict[str, str]:
         McpToolList(tenant=tenant, digest="0"),
         SearchKey(tenant=tenant, provider="brave"),
         RetrievalServer(tenant=tenant, base_url="http://127.0.0.1:9"),
+        SentPrompt(tenant=tenant, run_id=things["run_id"], turn=1, attempt=1, body=b""),
         Erasure(tenant=tenant, end_user="eve", handle="user_x", ended_at=timezone.now()),
     ]
     for row in rows:

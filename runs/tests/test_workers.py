@@ -3,12 +3,14 @@
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
 
 import pytest
 
 from assistant_site.llm.tests.quirk_server import Answer, QuirkServer, delta, streaming
 from assistant_site.tests.callers import LiveCaller
 from assistant_site.tests.stack import Stack
+from runs import context, sent_prompts
 from runs.models import Run
 from runs.tests.folding import Folded, shape
 from runs.tests.test_endings import FUNCTION, Background, run_of
@@ -23,7 +25,7 @@ HELLO = {"thread": {"messages": [{"role": "user", "content": "Hello"}]}}
 def crew(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Two web processes and two workers; the session's own worker rests meanwhile."""
     stack.stop("worker-1")
-    env = {"RUN_LEASE_SECONDS": "3", "WORKER_DRAIN_SECONDS": "1"}
+    env = {"RUN_LEASE_SECONDS": "3", "WORKER_DRAIN_SECONDS": "1", "KEEP_PROMPTS_HOURS": "1"}
     with Stack(folder=tmp_path_factory.mktemp("crew"), webs=2, workers=2, ingestions=0, env=env) as running:
         yield running
     stack.start("worker-1")
@@ -60,6 +62,25 @@ def test_any_web_process_serves_any_part_of_a_threads_life(pair: tuple[LiveCalle
     second = one.stream(f"threads/{thread}/runs/{waiting['id']}/submit_tool_outputs", outputs)
     assert shape(second)[-2:] == ["run.completed", "done"]
     Folded(second).equals_rest(other)
+
+
+def test_prompts_are_kept_where_that_is_wanted(pair: tuple[LiveCaller, LiveCaller]) -> None:
+    one, _ = pair
+    thread = one.thread('call:lookup {"key": "x"}')
+    made = one.run(thread, one.assistant(tools=[FUNCTION], instructions="Be brief."))
+    call = made["required_action"]["submit_tool_outputs"]["tool_calls"][0]["id"]
+    outputs = {"tool_outputs": [{"tool_call_id": call, "output": "a kept output"}]}
+    one.post(f"threads/{thread}/runs/{made['id']}/submit_tool_outputs", outputs)
+    assert one.settled(thread, made["id"], beyond="requires_action")["status"] == "completed"
+    run = Run.objects.of(one.tenant).get(pk=made["id"])
+    kept = sent_prompts.of(run)
+    assert sorted(kept) == [1, 2]
+    assert [message["role"] for message in kept[1]["messages"]] == ["system", "user"]
+    assert kept[2]["messages"][-1] == {"role": "tool", "tool_call_id": call, "content": "a kept output"}
+    assert kept[2]["messages"][: len(kept[1]["messages"])] == kept[1]["messages"]
+    then = copy(run)
+    then.turns = 1
+    assert context.build(then, []) == kept[2]["messages"], "as it is rebuilt from the rows"
 
 
 def test_the_only_worker_is_stopped_among_a_hundred_streams(crew: Stack, pair: tuple[LiveCaller, LiveCaller]) -> None:
