@@ -242,11 +242,6 @@ def count_tokens(tenant_id: str, token_id: str, end_user: str, tokens: int) -> N
         logger.warning("%s tokens of %s were not counted against its minute: %s", tokens, tenant_id, error)
 
 
-def may_count(tenant_id: str, token_id: str, end_user: str) -> bool:
-    """False if it is known that `count_tokens` would have nothing to do; asks nobody."""
-    return _still_known((tenant_id, token_id, end_user)) != []
-
-
 def _still_known(who: tuple[str, str, str]) -> list[Limit] | None:
     """The limits of tokens, as they were read some seconds ago; None if they are to be read."""
     read_at, limits = _known.get(who, (float("-inf"), []))
