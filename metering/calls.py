@@ -29,7 +29,6 @@ logger = logging.getLogger(__name__)
 IN_FLIGHT_SECONDS = 20.0  # for the reservations of others
 FIRST_PAUSE_SECONDS = 0.1
 MAX_PAUSE_SECONDS = 1.0
-PROMPT_MARGIN = 5, 4  # what a prompt is reserved with, for what it is estimated at
 
 
 @dataclass
@@ -59,7 +58,7 @@ class Metered:
 
     def try_to_reserve(self, completion: int, *, patient: bool) -> bool:
         """One attempt; False: others have reserved what it needs, for now. Raises `InsufficientQuota`."""
-        prompt = self.prompt * PROMPT_MARGIN[0] // PROMPT_MARGIN[1]
+        prompt = ledger.most_of_prompt(self.prompt)
         try:
             with transaction.atomic():
                 self.allowed = ledger.reserve(self.call, prompt=prompt, completion=completion, patient=patient)

@@ -5,6 +5,7 @@ by all its calls, and stay locked until the commit.
 """
 
 import logging
+import math
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -25,6 +26,8 @@ from metering.prices import Rates
 logger = logging.getLogger(__name__)
 
 LEAST_COMPLETION = 16  # tokens; an answer that could have no more than so many is not asked for
+PROMPT_MARGIN = 1.25  # times the estimate, and
+PROMPT_EXTRA = 50  # tokens more, for what a provider puts around a prompt: that is most of a short one
 RELEASED_AT_ONCE = 100
 ABANDONED_AFTER = timedelta(minutes=15)  # a call of no run, whose process is taken for dead
 
@@ -171,6 +174,11 @@ def _book(entry_id: int, held: Iterable[tuple[int, str]], spent: Mapping[budgets
 
 
 # --- Reserving -------------------------------------------------------------------------------------------------------
+
+
+def most_of_prompt(estimated: int) -> int:
+    """What is reserved for a prompt of so many tokens by our estimate, which is no upper bound."""
+    return math.ceil(estimated * PROMPT_MARGIN) + PROMPT_EXTRA
 
 
 def reserve(call: Call, *, prompt: int, completion: int, patient: bool = True) -> int:

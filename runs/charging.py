@@ -21,8 +21,6 @@ from runs.machine import HELD, Status
 from runs.models import Run
 from tenants.routes import Profile
 
-PROMPT_MARGIN = 5, 4  # what a prompt is reserved with, for what it is estimated at
-
 
 def spender_of(run: Run) -> Spender:
     return Spender(run.tenant_id, run.token_id, run.end_user)
@@ -83,8 +81,7 @@ def reserve(run: Run, turn: int, request: ChatRequest, profile: Profile, *, pati
 
     Raises `ledger.InFlight` and `InsufficientQuota`, see `ledger.reserve`.
     """
-    estimated = estimate_request(request.messages, request.tools)
-    prompt = estimated * PROMPT_MARGIN[0] // PROMPT_MARGIN[1]
+    prompt = ledger.most_of_prompt(estimate_request(request.messages, request.tools))
     name, completion = allowance(request, profile)
     with transaction.atomic():
         rows = Run.objects.across_tenants().filter(pk=run.pk, claim=run.claim, status=Status.IN_PROGRESS)

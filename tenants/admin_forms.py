@@ -14,13 +14,7 @@ from unfold.widgets import (
 
 from tenants.forms import new_secret
 from tenants.models import ApiToken, Provider, Tenant
-
-# What a token may be allowed (docs/tokens.md).
-GENERAL_SCOPES = ("read", "write", "admin")
-RESOURCES = (
-    *("assistants", "threads", "runs", "files", "vector_stores", "actions", "models"),
-    *("usage", "budgets", "end_users", "tokens", "audit_log"),
-)
+from tenants.scopes import SCOPES
 
 OVERLAPS = [("0", "none: the old value ends now"), ("1", "one hour"), ("24", "one day"), ("168", "seven days")]
 
@@ -46,12 +40,8 @@ class Scopes(forms.MultipleChoiceField):
     """Checkboxes: the general scopes first, then those of each kind of resource."""
 
     def __init__(self, **options: Any) -> None:
-        choices = [
-            *((scope, scope) for scope in GENERAL_SCOPES),
-            *((f"{of}.{deed}", f"{of}.{deed}") for of in RESOURCES for deed in ("read", "write")),
-        ]
         super().__init__(
-            choices=choices,
+            choices=[(scope, scope) for scope in SCOPES],
             required=False,
             widget=UnfoldAdminCheckboxSelectMultipleWidget,
             help_text="read, write and admin cover all kinds of resources; the others only theirs.",

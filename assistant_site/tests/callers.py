@@ -14,6 +14,7 @@ from urllib3.filepost import encode_multipart_formdata
 
 from assistant_site.tests import official
 from runs.machine import RESTING
+from runs.models import Run
 from tenants import routes, tokens
 from tenants.models import ApiToken, Provider, Tenant
 
@@ -151,9 +152,10 @@ class LiveCaller(Caller):
 
     def provided_by(self, base_url: str, embedding_model: str = "off") -> "Caller":
         """The same; where it had another server before, returns when no process can ask that any more."""
-        before = Provider.objects.filter(tenant=self.tenant).exclude(base_url=base_url).exists()
+        had_another = Provider.objects.filter(tenant=self.tenant).exclude(base_url=base_url).exists()
+        has_asked = Run.objects.of(self.tenant).exists()
         super().provided_by(base_url, embedding_model)
-        if before:
+        if had_another or has_asked:
             time.sleep(routes.KEPT_SECONDS)
         return self
 

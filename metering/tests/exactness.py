@@ -18,7 +18,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-PROMPT = 25  # tokens that the model says it read, whatever it read
+PROMPT = 25  # tokens that the model says it read; less than is reserved for such a prompt
 PATIENCE_SECONDS = 120.0
 ENVIRONMENT = {
     "RUN_LEASE_SECONDS": "3",

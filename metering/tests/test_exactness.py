@@ -30,8 +30,7 @@ def test_a_million_tokens_with_workers_killed(live: Stack, tmp_path: Path) -> No
     ):
         trial = Trial(stack, tmp_path)
         trial.carry_out()
-    print(trial)
-    assert not trial.complaints
+    assert not trial.complaints, f"{trial}\n" + "\n".join(trial.complaints[:20])
 
 
 @pytest.mark.slow

@@ -6,27 +6,16 @@ import sys
 
 import pytest
 from django.conf import settings as project
-from django.contrib.admin import AdminSite
 from django.contrib.auth import get_user_model
 from django.test import Client
-from django.urls import path
 from pytest_django.fixtures import Settings
 
 from assistant_site.tests.callers import LocalCaller
-from tenants.admin import TenantAdmin
-from tenants.models import Tenant
 from vector_stores import r2r
-from vector_stores.admin_r2r import RetrievalServerAdmin
 from vector_stores.models import RetrievalServer
 from vector_stores.r2r import errors
 from vector_stores.tests.r2r.fake import FakeR2R
 from vector_stores.tests.r2r.rows import Text, new_file, new_store
-
-site = AdminSite()
-site.register(Tenant, TenantAdmin)
-site.register(RetrievalServer, RetrievalServerAdmin)
-urlpatterns = [path("admin/", site.urls)]
-
 
 def own_server(alice: LocalCaller, base_url: str, password: str = "secret") -> RetrievalServer:
     server = RetrievalServer(tenant=alice.tenant, base_url=base_url, username="alice@example.com")
@@ -103,7 +92,6 @@ def operator(db: None) -> Client:
     return client
 
 
-@pytest.mark.urls(__name__)
 def test_the_admin_keeps_the_password_and_never_shows_it(operator: Client, alice: LocalCaller, fake: FakeR2R) -> None:
     form = {"tenant": alice.tenant.pk, "base_url": fake.base_url, "username": fake.username}
     page = operator.post(
@@ -121,7 +109,6 @@ def test_the_admin_keeps_the_password_and_never_shows_it(operator: Client, alice
     assert RetrievalServer.objects.get(tenant=alice.tenant).password == fake.password
 
 
-@pytest.mark.urls(__name__)
 def test_the_admin_says_what_is_wrong_with_a_server(operator: Client, alice: LocalCaller, fake: FakeR2R) -> None:
     form = {"tenant": alice.tenant.pk, "base_url": fake.base_url, "username": fake.username, "new_password": "wrong"}
     page = operator.post("/admin/vector_stores/retrievalserver/add/", form, follow=True)
