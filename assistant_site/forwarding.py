@@ -115,10 +115,9 @@ async def in_the_ledger(write: Callable[..., None], *args: Any) -> None:
         logger.exception("A model call is missing in the ledger.")
 
 
-def metered_call(kind: EntryKind, tenant_id: str, token_id: str, body: Any) -> Metered:
+def metered_call(kind: EntryKind, spender: Spender, body: Any) -> Metered:
     """What a request is in the ledger, by its body."""
     asked = body if isinstance(body, dict) else {}
-    spender = Spender(tenant_id, token_id, str(asked.get("user") or "")[:128])
     prompt = estimate_chat(asked) if kind == EntryKind.CHAT else estimate_input(asked.get("input"))
     return Metered.of(kind, spender, str(asked.get("model") or ""), prompt)
 

@@ -24,7 +24,9 @@ from assistant_site.wire import errors, grammar, rest
 from assistant_site.wire.late import LateResponse
 from assistant_site.wire.rest import WireView
 from metering import budgets
+from metering.budgets import Spender
 from metering.models import EntryKind
+from tenants import end_users
 from tenants.encryption import Undecryptable
 from tenants.models import ApiToken
 from tenants.routes import Directory, Route, Upstream, directory_of, from_environment, routes_for
@@ -68,8 +70,12 @@ class ForwardView(ProviderView):
         body = self.allowed(asked, request._request.body)
         model = asked.get("model") if isinstance(asked, dict) else None
         routes = self.found(model if isinstance(model, str) else "")
-        metered = metered_call(self.kind, self.tenant.pk, self.token.pk, asked)
-        budgets.refuse_if_exhausted(metered.call.spender)
+        user = asked.get("user") if isinstance(asked, dict) else None
+        end_user = end_users.named(request, user[:128] if isinstance(user, str) else None)
+        end_users.admit(self.tenant.pk, end_user)
+        spender = Spender(self.tenant.pk, self.token.pk, end_user)
+        budgets.refuse_if_exhausted(spender)
+        metered = metered_call(self.kind, spender, asked)
         return LateResponse(Forwarding(routes, self.path, body, asked, metered).answer)
 
     def allowed(self, asked: Any, body: bytes) -> bytes:

@@ -1,6 +1,5 @@
 """Prices, budgets, usage and the ledger in the admin."""
 
-from datetime import date
 from typing import Any
 
 from django import forms
@@ -8,22 +7,16 @@ from django.contrib import admin
 from django.contrib.admin import display
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.html import format_html
 
 from assistant_site.staff import filters, shown
 from assistant_site.staff.pages import Kept, Page, names
 from audit.admin_log import Audited
-from metering import usage
+from metering.budgets import began_on
 from metering.models import Balance, Budget, LedgerEntry, Period, Price, Unit, UsageDay
 
 NEARLY = 0.8  # of a budget
-FOR_GOOD = date(1970, 1, 1)  # when the period of a budget for good began
-
-
-def began_on(period: str) -> date:
-    """The first day of the present period (UTC)."""
-    today = usage.today()
-    return {Period.DAY: today, Period.MONTH: today.replace(day=1)}.get(Period(period), FOR_GOOD)
 
 
 def amount(value: Any, unit: str, currency: str = "") -> str:
@@ -145,10 +138,11 @@ class BudgetAdmin(Audited, Page):
 
 def with_balances(budgets: list[Budget]) -> list[Budget]:
     """The budgets with their highest balance of the present period as `highest`, if any; one query."""
-    periods = {began_on(period) for period in Period.values}
+    now = timezone.now()
+    periods = {began_on(period, now) for period in Period.values}
     rows = Balance.objects.across_tenants().filter(budget__in=budgets, began_on__in=periods)
     highest: dict[int, Balance] = {}
-    due = {budget.pk: began_on(budget.period) for budget in budgets}
+    due = {budget.pk: began_on(budget.period, now) for budget in budgets}
     for row in rows:
         best = highest.get(row.budget_id)
         if row.began_on == due[row.budget_id] and (best is None or row.spent > best.spent):

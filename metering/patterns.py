@@ -1,16 +1,11 @@
-"""Names of models with `*` for any characters: which of several rows is meant for a model."""
+"""Which of several rows is meant for a model, by their patterns."""
 
-import re
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
+from tenants.patterns import matches
+
 Row = TypeVar("Row")
-
-
-def fits(pattern: str, name: str) -> bool:
-    if "*" not in pattern:
-        return pattern == name
-    return re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), name, re.DOTALL) is not None
 
 
 def best(rows: Iterable[Row], name: str, *, newest: Callable[[Row], Any] | None = None) -> Row | None:
@@ -24,4 +19,4 @@ def best(rows: Iterable[Row], name: str, *, newest: Callable[[Row], Any] | None 
         exact = "*" not in row.model
         return row.tenant_id is not None, exact, len(row.model), newest(row) if newest else 0
 
-    return max((row for row in rows if fits(row.model, name)), key=rank, default=None)  # type: ignore[attr-defined]
+    return max((row for row in rows if matches(row.model, name)), key=rank, default=None)  # type: ignore[attr-defined]

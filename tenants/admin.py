@@ -340,11 +340,21 @@ class ProviderAdmin(Audited, Page):
     autocomplete_fields = ["tenant", "token"]
     ordering = ["priority", "pk"]
     readonly_fields = ["health", "failure", "failed_at", "succeeded_at"]
+    actions_detail = ["try_it"]
     fieldsets = [
         (None, {"fields": [("tenant", "token"), ("name", "base_url"), "new_key", "is_enabled"]}),
         ("Models", {"fields": ["model_names", ("priority", "weight"), "embedding_model", "quirks"]}),
         ("Its health", {"fields": ["health", "failure", ("failed_at", "succeeded_at")]}),
     ]
+
+    @button("Try it", "The server is really asked: for its models and a short answer. 15 seconds at most.", icon="wifi")
+    def try_it(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
+        from tenants import trial  # it loads the client of models
+
+        for part in trial.try_provider(Provider.objects.get(pk=object_id)).parts:
+            tell = messages.success if part.is_ok else messages.error
+            tell(request, f"{part.name}, {part.seconds:.1f} s: {part.told}")
+        return done(request, shown.page_of("tenants.provider", object_id))
 
     @display(boolean=True, description="key")
     def has_key(self, provider: Provider) -> bool:

@@ -12,7 +12,8 @@ from assistant_site import code, valkey
 from assistant_site.operating import charts, kept
 from assistant_site.wire.ids import moment_id
 from metering import usage
-from metering.admin import NEARLY, began_on, spent_of, whose
+from metering.admin import NEARLY, spent_of, whose
+from metering.budgets import began_on
 from metering.models import Balance, Budget, Period
 from runs.machine import ACTIVE, TERMINAL, Status
 from runs.models import Run
@@ -201,7 +202,7 @@ def near_budgets() -> list[NearBudget]:
     """The budgets of which most is spent or reserved in the present period."""
     due = Q()
     for period in Period.values:
-        due |= Q(budget__period=period, began_on=began_on(period))
+        due |= Q(budget__period=period, began_on=began_on(period, timezone.now()))
     rows: Any = (
         Balance.objects.across_tenants()
         .filter(due, spent__gte=F("budget__amount") * NEARLY - F("reserved"))

@@ -14,6 +14,7 @@ from metering.models import LedgerEntry
 from runs import context, events, sent_prompts, serving
 from runs.machine import ACTIVE, HELD, Status
 from runs.models import Run, RunStep, StepStatus
+from runs.windows import profile_for
 from tenants.models import Provider
 from threads.models import Message
 from vector_stores.models import VectorStore
@@ -316,7 +317,7 @@ def _rebuilt(run: Run, number: int, tools: list[Any], notes: list[str]) -> dict[
     then.turns = number - 1
     then.spent = {}
     return {
-        "messages": context.build(then, tools, notes),
+        "messages": context.build(then, tools, notes, profile_for(then)),
         "tools": [tool.chat for tool in tools],
         "options": {},
     }

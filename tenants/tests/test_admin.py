@@ -25,7 +25,9 @@ def test_a_tenant_and_its_token(operator: Client) -> None:
     operator.post("/admin/tenants/tenant/add/", {"name": "Acme", "when_busy": "reject"})
     tenant = Tenant.objects.get(name="Acme")
 
-    page = operator.post("/admin/tenants/apitoken/add/", {"name": "app", "tenant": tenant.pk, "scopes": ["read"]}, follow=True)
+    page = operator.post(
+        "/admin/tenants/apitoken/add/", {"name": "app", "tenant": tenant.pk, "scopes": ["read"]}, follow=True
+    )
     value = re.search(r"sk-holdfast-[0-9A-Za-z]{38}", page.content.decode())
     assert value, "the token is shown once"
     token = ApiToken.objects.get(tenant=tenant)

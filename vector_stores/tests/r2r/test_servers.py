@@ -17,6 +17,7 @@ from vector_stores.r2r import errors
 from vector_stores.tests.r2r.fake import FakeR2R
 from vector_stores.tests.r2r.rows import Text, new_file, new_store
 
+
 def own_server(alice: LocalCaller, base_url: str, password: str = "secret") -> RetrievalServer:
     server = RetrievalServer(tenant=alice.tenant, base_url=base_url, username="alice@example.com")
     server.set_password(password)
