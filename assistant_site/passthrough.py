@@ -72,7 +72,7 @@ class ForwardView(ProviderView):
         routes = self.found(model if isinstance(model, str) else "")
         user = asked.get("user") if isinstance(asked, dict) else None
         end_user = end_users.named(request, user[:128] if isinstance(user, str) else None)
-        end_users.admit(self.tenant.pk, end_user)
+        end_users.admit(self.tenant.pk, end_user, costs_tokens=True)
         spender = Spender(self.tenant.pk, self.token.pk, end_user)
         budgets.refuse_if_exhausted(spender)
         metered = metered_call(self.kind, spender, asked)

@@ -303,9 +303,9 @@ def release(key: str) -> int:
 def release_abandoned(is_over: Callable[[Collection[str]], Collection[str]]) -> int:
     """Gives back what is reserved for runs of which `is_over` says so (of their ids), and by processes that have died.
 
-    For the ticker: what nobody else has given back.
+    For the ticker: what nobody else has given back. Executions of code are settled by who carries them (`quotas`).
     """
-    reserved = LedgerEntry.objects.across_tenants().filter(state=EntryState.RESERVED)
+    reserved = LedgerEntry.objects.across_tenants().filter(state=EntryState.RESERVED).exclude(kind=EntryKind.CODE)
     with transaction.atomic():
         entries = list(reserved.order_by("pk").select_for_update(skip_locked=True)[:RELEASED_AT_ONCE])
         # The runs are looked at when their entries are locked: whoever claims one now reserves behind this.

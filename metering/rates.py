@@ -169,6 +169,11 @@ def admit_request(view: WireView, request: Request) -> dict[str, str]:
     )
 
 
+def admit_end_user(user: EndUser, costs_tokens: bool) -> None:
+    """Counts what is made for an end user against its limits; `RateLimited` if one is reached."""
+    admit(of_end_user(user), costs_tokens=costs_tokens)
+
+
 def _for_request(limit: Limit, costs_tokens: bool, is_again: bool) -> Asked:
     if limit.unit == "requests":
         return Asked(limit) if is_again else Asked(limit, needed=1, cost=1)

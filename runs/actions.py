@@ -185,7 +185,7 @@ def start_run(*, tenant: Tenant, token: ApiToken, thread_id: str, body: dict[str
     of_thread = RawSQL(_END_USER_OF_THREAD, (thread_id, tenant.pk), output_field=CharField())  # noqa: S611
     assistant: Any = assistant_of(tenant, body["assistant_id"], end_user=of_thread)
     user = user or assistant.end_user or ""
-    end_users.admit(tenant.pk, user)
+    end_users.admit(tenant.pk, user, costs_tokens=True)
     run = new_run(assistant, thread_id, body, token, user)
     judge_own_tools(tenant, body)
     added = body["additional_messages"]
@@ -211,7 +211,7 @@ def refuse_run(thread: Thread, added: int) -> None:
         message = f"Thread {thread.pk} already has an active run {thread.active_run_id}."
         raise thread_actions.ThreadBusy(message, thread)
     thread_actions.refuse_if_full(thread, added)
-    end_users.admit(thread.tenant_id, thread.end_user, anew=True)
+    end_users.refuse_if_blocked(thread.tenant_id, thread.end_user)
 
 
 def start_thread_and_run(*, tenant: Tenant, token: ApiToken, body: dict[str, Any], user: str) -> Run:
@@ -222,7 +222,7 @@ def start_thread_and_run(*, tenant: Tenant, token: ApiToken, body: dict[str, Any
     draft["tool_resources"] = draft["tool_resources"] | body["tool_resources"]
     draft["user"] = draft["user"] or user
     with transaction.atomic():
-        thread = thread_actions.create_thread(tenant=tenant, **draft)
+        thread = thread_actions.create_thread(tenant=tenant, costs_tokens=True, **draft)
         run = new_run(assistant, thread.pk, body, token, user or thread.end_user)
         if not run.instructions and not draft["messages"]:
             raise nothing_to_go_on()

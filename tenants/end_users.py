@@ -4,6 +4,7 @@ Nothing here costs a query where nobody is named.
 """
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from drf_spectacular.utils import OpenApiParameter
@@ -21,6 +22,10 @@ PARAMETER = OpenApiParameter(
     OpenApiParameter.HEADER,
     description="An extension: the tenant's own customer for whom this is; the body's `user` goes before it.",
 )
+
+# What apps above check of an end user for whom something is to be made: each may refuse it. The flag says whether a
+# model will be asked.
+ADMISSIONS: list[Callable[[EndUser, bool], None]] = []
 
 # A row may be so old; then every process knows that its end user is blocked.
 KEPT_SECONDS = 0.5
@@ -64,15 +69,28 @@ def as_text(header: str) -> str:
         return header
 
 
-def admit(tenant_id: str, name: str, *, anew: bool = False) -> None:
-    """Makes the end user known, if one is named; `PermissionDenied` if nothing may be made for it.
+def admit(tenant_id: str, name: str, *, costs_tokens: bool = False) -> None:
+    """Makes the end user known, if one is named; a WireError if nothing may be made for it (now).
 
-    `anew`: reads its row even if this process has just read it.
+    `costs_tokens`: a model will be asked.
     """
-    if anew:
-        _kept.pop((tenant_id, name), None)
-    if name and (end_user := _known(tenant_id, name)) is not None and end_user.blocked_at is not None:
-        raise PermissionDenied(f"The end user '{name}' is blocked.", code="end_user_blocked")
+    end_user = _known(tenant_id, name) if name else None
+    if end_user is not None:
+        _refuse_if_blocked(end_user)
+        for check in ADMISSIONS:
+            check(end_user, costs_tokens)
+
+
+def refuse_if_blocked(tenant_id: str, name: str) -> None:
+    """`PermissionDenied` if nothing may be made for the end user; its row is read anew."""
+    _kept.pop((tenant_id, name), None)
+    if name and (end_user := _known(tenant_id, name)) is not None:
+        _refuse_if_blocked(end_user)
+
+
+def _refuse_if_blocked(end_user: EndUser) -> None:
+    if end_user.blocked_at is not None:
+        raise PermissionDenied(f"The end user '{end_user.name}' is blocked.", code="end_user_blocked")
 
 
 def _known(tenant_id: str, name: str) -> EndUser | None:

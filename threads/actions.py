@@ -34,9 +34,13 @@ def create_thread(
     tool_resources: dict[str, Any],
     metadata: dict[str, str],
     user: str = "",
+    costs_tokens: bool = False,
 ) -> Thread:
-    """A thread with these validated messages in their order, for this end user if one is named."""
-    end_users.admit(tenant.pk, user)
+    """A thread with these validated messages in their order, for this end user if one is named.
+
+    `costs_tokens`: a run is made with it.
+    """
+    end_users.admit(tenant.pk, user, costs_tokens=costs_tokens)
     thread = Thread(tenant=tenant, metadata=metadata, message_count=len(messages), end_user=user)
     if len(messages) > MAX_MESSAGES:
         raise _full(thread.id)
@@ -165,7 +169,7 @@ def refuse_message(thread: Thread) -> None:
     if thread.active_run_id:
         raise ThreadBusy(f"Can't add messages to {thread.id} while a run {thread.active_run_id} is active.", thread)
     refuse_if_full(thread, 1)
-    end_users.admit(thread.tenant_id, thread.end_user, anew=True)
+    end_users.refuse_if_blocked(thread.tenant_id, thread.end_user)
 
 
 def refuse_if_full(thread: Thread, added: int) -> None:

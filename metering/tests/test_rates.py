@@ -88,6 +88,23 @@ def test_an_end_user_has_its_own_minute(alice: LocalCaller) -> None:
     assert tokens.left < -9
 
 
+def test_what_is_made_for_an_end_user_is_counted(alice: LocalCaller) -> None:
+    EndUser.objects.create(tenant=alice.tenant, name="u2", requests_per_minute=2)
+    assistant, thread = alice.assistant(), alice.post("threads", {"user": "u2"})["id"]
+    run = {"assistant_id": assistant}
+    assert alice.post(f"threads/{thread}/runs", run).status == 200
+    chat = {"model": "m", "messages": [], "user": "u2"}
+    for path, body in (
+        ("threads", {"user": "u2"}),
+        ("threads/runs", {**run, "user": "u2"}),
+        ("chat/completions", chat),
+    ):
+        refused = alice.post(path, body)
+        assert refused.status == 429, path
+        assert "user u2" in refused.error["message"]
+    assert alice.post("threads", {"user": "u3"}).status == 200
+
+
 def test_no_limit_means_no_round_trip_and_without_valkey_nothing_is_refused(
     alice: LocalCaller, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

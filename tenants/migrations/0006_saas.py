@@ -30,7 +30,7 @@ class Migration(migrations.Migration):
                     "requests_per_minute",
                     models.PositiveBigIntegerField(
                         blank=True,
-                        help_text="Runs, messages and threads that may be made for it in a minute. Empty: no limit.",
+                        help_text="Runs, threads and chat completions that may be made for it in a minute. Empty: no limit.",
                         null=True,
                         validators=[django.core.validators.MinValueValidator(1)],
                     ),

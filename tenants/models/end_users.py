@@ -17,7 +17,7 @@ class EndUser(TenantModel):
     name = models.CharField(max_length=128, help_text="The tenant's own name or number for it.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     blocked_at = models.DateTimeField(null=True, blank=True, help_text="Set: nothing new is made for it.")
-    requests_per_minute = limit("Runs, messages and threads that may be made for it in a minute.")
+    requests_per_minute = limit("Runs, threads and chat completions that may be made for it in a minute.")
     tokens_per_minute = limit("Tokens that model calls for it may take in a minute.")
 
     class Meta(TenantModel.Meta):
