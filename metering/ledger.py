@@ -128,6 +128,11 @@ def settle(call: Call, usage: Usage, *, tool_calls: int = 0, code_seconds: float
     return True
 
 
+def is_settled(key: str) -> bool:
+    """Whether the call was settled."""
+    return LedgerEntry.objects.across_tenants().filter(key=key, state=EntryState.SETTLED).exists()
+
+
 def _named(call: Call, state: EntryState) -> list[Any]:
     """The first of `_GIVEN`, up to the model."""
     spender = call.spender

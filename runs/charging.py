@@ -21,6 +21,8 @@ from runs.machine import HELD, Status
 from runs.models import Run
 from tenants.routes import Profile
 
+LIMITS = ("max_completion_tokens", "max_tokens")
+
 
 def spender_of(run: Run) -> Spender:
     return Spender(run.tenant_id, run.token_id, run.end_user)
@@ -52,6 +54,14 @@ def charge(run: Run, turn: int, spent: dict[str, Any] | None, tool_calls: int = 
         run.has_reserved = False
     else:
         release(run)
+
+
+def cut_off(run: Run, turn: int, spent: dict[str, Any] | None) -> dict[str, Any] | None:
+    """What is still to be counted of a turn that ends before its time: `spent`, or None if the turn was counted.
+
+    For the transaction that ends the run; the row of the run is locked, so nobody settles the turn meanwhile.
+    """
+    return None if spent is None or ledger.is_settled(call_of(run, turn).key) else spent
 
 
 def usage_of(spent: dict[str, Any]) -> Usage:
@@ -88,12 +98,13 @@ def reserve(run: Run, turn: int, request: ChatRequest, profile: Profile, *, pati
         if not rows.select_for_update(no_key=True).values_list("pk"):
             return None
         allowed = ledger.reserve(call_of(run, turn), prompt=prompt, completion=completion, patient=patient)
-    return replace(request, options={**request.options, name: allowed})
+    others = {each: value for each, value in request.options.items() if each not in LIMITS}
+    return replace(request, options={**others, name: allowed})  # of two limits, a provider may go by the other
 
 
 def allowance(request: ChatRequest, profile: Profile) -> tuple[str, int]:
     """The parameter that limits the answer, and to how many tokens: as asked for, else the model's most."""
-    for name in ("max_completion_tokens", "max_tokens"):
+    for name in LIMITS:
         if isinstance(asked := request.options.get(name), int):
             return name, max(1, asked)
     return "max_completion_tokens", profile.max_completion_tokens or settings.BUDGET_COMPLETION_TOKENS

@@ -28,7 +28,7 @@ from metering.ledger import InFlight
 from runs import asking, charging, flaws, holding, sent_prompts, serving
 from runs.events import Appender, RunLog, Telling
 from runs.hearing import Hearing
-from runs.holding import AtLimit, LostClaim
+from runs.holding import AtLimit, CutOff, LostClaim
 from runs.models import Run, RunStep
 from runs.preparing import Prepared, prepare
 from runs.serving import Serving
@@ -111,7 +111,7 @@ class Execution(Hearing):
                 logger.exception("%s failed.", self.run_id)
                 await self.fail(SORRY)
                 return
-            await self.whole(self.end_badly(holding.expire))
+            await self.whole(self.end_badly(holding.expire, cut_off=self.cut_off()))
         except ModelFailed as failure:
             error = {"code": failure.code, "message": failure.message}
             await self.fail(error, spent=usage_json(failure.usage))
@@ -172,6 +172,7 @@ class Execution(Hearing):
         turn.window = prepared.profile.context_window
         if prepared.has_budgets:
             prepared = replace(prepared, request=await self.within_budgets(turn.number, prepared))
+        turn.request = prepared.request
         self._files = prepared.brought.files
         self._links = Links(prepared.code_links | self._files.keys())
         if settings.KEEP_PROMPTS_HOURS:
@@ -318,7 +319,7 @@ class Execution(Hearing):
         if self.run is None:
             return
         try:
-            await self.whole(self.end_badly(holding.finish_cancelled))
+            await self.whole(self.end_badly(holding.finish_cancelled, cut_off=self.cut_off()))
         except LostClaim:
             logger.info("%s is not ours any more.", self.run_id)
         except (OperationalError, InterfaceError) as error:
@@ -336,6 +337,14 @@ class Execution(Hearing):
             await self.end_quietly()
         except (OperationalError, InterfaceError) as error:
             logger.error("%s could not be handed back, the database failed: %s", self.run_id, first_line(error))
+
+    def cut_off(self) -> CutOff:
+        """The turn that ends before its time, and what it has cost so far."""
+        turn = self._turn
+        if turn is None:
+            return self.held.turns + 1, None
+        usage = turn.usage()
+        return turn.number, None if usage is None else usage_json(usage)
 
     def content_so_far(self) -> list[dict[str, Any]] | None:
         """What was told of the open message, or of the open step's calls."""

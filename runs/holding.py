@@ -332,28 +332,43 @@ def fail(
     return [*told, run_event(run)]
 
 
-def expire(run: Run, position: int, *, content: list[dict[str, Any]] | None = None) -> Telling:
+# What the model was doing when the run ended: the number of its turn, and what of it is to be counted, if anything.
+CutOff = tuple[int, dict[str, Any] | None]
+
+
+def expire(run: Run, position: int, *, content: list[dict[str, Any]] | None = None, cut_off: CutOff) -> Telling:
     """Ends a run whose time is over."""
     with transaction.atomic():
         _write_run(run, position)
-        told = close_open_objects(run, StepStatus.EXPIRED, content=content)
-        _end_hold(run, Status.EXPIRED, position + len(told) + 1)
-        charging.release(run)
+        told, cost = _close_cut_off(run, StepStatus.EXPIRED, content, cut_off)
+        _end_hold(run, Status.EXPIRED, position + len(told) + 1, **cost)
+        charging.charge(run, cut_off[0], cut_off[1] if cost else None)
     return [*told, run_event(run)]
 
 
-def finish_cancelled(run: Run, position: int, *, content: list[dict[str, Any]] | None = None) -> Telling:
+def finish_cancelled(
+    run: Run, position: int, *, content: list[dict[str, Any]] | None = None, cut_off: CutOff
+) -> Telling:
     """Ends a run that the caller cancelled while it was held; `LostClaim` if it was not cancelled but taken."""
     with transaction.atomic():
         now = Run.objects.across_tenants().filter(pk=run.pk, claim=run.claim).select_for_update().first()
         if now is None or now.status != Status.CANCELLING:
             raise LostClaim(run.pk)
-        run.status, run.required_action = Status.CANCELLING, None
+        run.status, run.required_action, run.spent = Status.CANCELLING, None, now.spent
         cancelling = run_event(run)
-        told = close_open_objects(run, StepStatus.CANCELLED, content=content)
-        _end_hold(run, Status.CANCELLED, position + len(told) + 2, cancelled_at=timezone.now())
-        charging.release(run)
+        told, cost = _close_cut_off(run, StepStatus.CANCELLED, content, cut_off)
+        _end_hold(run, Status.CANCELLED, position + len(told) + 2, cancelled_at=timezone.now(), **cost)
+        charging.charge(run, cut_off[0], cut_off[1] if cost else None)
     return [cancelling, *told, run_event(run)]
+
+
+def _close_cut_off(
+    run: Run, how: StepStatus, content: list[dict[str, Any]] | None, cut_off: CutOff
+) -> tuple[Telling, dict[str, Any]]:
+    """Ends what is open; what is told of it, and the run's tokens with those of the turn unless they were counted."""
+    spent = charging.cut_off(run, *cut_off)
+    told = close_open_objects(run, how, content=content, spent=spent)
+    return told, {} if spent is None else {"spent": added_usage(run.spent, spent)}
 
 
 def hand_back(run: Run, position: int, *, content: list[dict[str, Any]] | None = None) -> Telling:

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from assistant_site.llm.chat import TurnFinished, Usage
+from assistant_site.llm.chat import ChatRequest, TurnFinished, Usage
+from assistant_site.llm.tokens import estimate_request, text_bytes, tokens_of_bytes
 from runs.folding import grow
 from runs.models import RunStep
 from tenants.routes import Route
@@ -161,6 +162,7 @@ class Turn:
         self.finished: TurnFinished | None = None
         self.window: int | None = None  # tokens that its model can see at once, if that was looked up
         self.route: Route | None = None  # the last that was asked; None: nobody was, or by another worker
+        self.request: ChatRequest | None = None  # what it was asked
         self.carry: dict[str, Any] = {}  # what goes back to the model as it was, see `carry_of`
 
     @classmethod
@@ -193,6 +195,19 @@ class Turn:
             for call in self.calls
             if call.served is not None and call.needs_approval
         ]
+
+    def usage(self) -> Usage | None:
+        """What the turn has cost so far, as was told or by our estimate; None: nothing, as nobody was asked here."""
+        if self.finished is not None:
+            return self.finished.usage
+        if self.route is None or self.request is None:
+            return None
+        said = text_bytes(self.text) + text_bytes(self.refusal)
+        said += sum(text_bytes(call.name) + text_bytes(call.arguments) for call in self.calls)
+        limits = [self.request.options.get(name) for name in ("max_completion_tokens", "max_tokens")]
+        completion = min([tokens_of_bytes(said), *(limit for limit in limits if isinstance(limit, int))])
+        prompt = estimate_request(self.request.messages, self.request.tools)
+        return Usage(prompt, completion, estimated=True)
 
     def index_of(self, part: str) -> int:
         """The place of the message's text or refusal, behind its images; given at its first piece, for good."""

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from assistant_site.llm.chat import Usage
 from assistant_site.llm.tests.quirk_server import (
     CUT,
     HANG,
@@ -21,10 +22,13 @@ from assistant_site.llm.tests.quirk_server import (
     said,
     streaming,
 )
-from assistant_site.tests.callers import Event, LiveCaller, pauses
+from assistant_site.tests.callers import Event, LiveCaller, LocalCaller, pauses
 from assistant_site.tests.stack import Stack
+from metering.models import Balance, Budget, LedgerEntry
+from runs import holding
 from runs.models import Run
 from runs.tests.folding import Folded, shape
+from runs.turn import usage_json
 
 FUNCTION = {"type": "function", "function": {"name": "lookup", "parameters": {"type": "object", "properties": {}}}}
 HALF_A_TEXT = Answer((*streaming(delta(role="assistant", content="Half a "), done=False).pieces, HANG))
@@ -92,9 +96,46 @@ def test_cancelling_while_the_model_speaks(lena: LiveCaller) -> None:
     message = lena.messages(thread)[-1]
     assert (message["status"], message["incomplete_details"]) == ("incomplete", {"reason": "run_cancelled"})
     assert message["content"][0]["text"]["value"] == "Half a "
+    [entry] = LedgerEntry.objects.of(lena.tenant)
+    assert (entry.key, entry.state, entry.completion_tokens) == (f"{run}/1", "settled", 2)
+    assert entry.prompt_tokens > 5
+    assert ended["usage"]["total_tokens"] == entry.prompt_tokens + entry.completion_tokens
+    assert lena.steps(thread, run)[0]["usage"]["total_tokens"] == ended["usage"]["total_tokens"]
     assert is_free(lena, thread)
     again = lena.post(f"threads/{thread}/runs/{run}/cancel")
     assert (again.status, again.error["message"]) == (400, "Cannot cancel run with status 'cancelled'.")
+
+
+def test_a_cancel_that_comes_at_the_last_moment_spares_no_tokens(lena: LiveCaller) -> None:
+    budget = Budget.objects.create(tenant=lena.tenant, amount=10_000)
+    long = Answer((*streaming(delta(role="assistant", content="ab " * 1_000), done=False).pieces, HANG))
+    with QuirkServer(long) as provider:
+        lena.provided_by(provider.base_url)
+        thread = lena.thread("Hello")
+        run = lena.post(f"threads/{thread}/runs", {"assistant_id": lena.assistant(), "max_completion_tokens": 300})[
+            "id"
+        ]
+        while not lena.get(f"threads/{thread}/messages?run_id={run}")["data"]:
+            time.sleep(0.01)
+        lena.post(f"threads/{thread}/runs/{run}/cancel")
+        ended = lena.settled(thread, run)
+    balance = Balance.objects.of(lena.tenant).get(budget=budget)
+    assert ended["usage"]["completion_tokens"] == 300  # never more than it was allowed
+    assert (balance.spent, balance.reserved) == (ended["usage"]["total_tokens"], 0)
+
+
+def test_a_turn_that_was_counted_is_not_counted_again_when_its_run_is_cancelled(alice: LocalCaller) -> None:
+    thread = alice.thread("Hello")
+    made = alice.post(f"threads/{thread}/runs", {"assistant_id": alice.assistant()})
+    run, _ = holding.claim(made["id"], "test") or pytest.fail("not to be had")
+    spent = usage_json(Usage(7, 3))
+    step, _ = holding.open_calls(run, run.event_position, 1)
+    holding.keep_calls(run, run.event_position, step, [], spent, "")
+    assert alice.post(f"threads/{thread}/runs/{made['id']}/cancel")["status"] == "cancelling"
+    holding.finish_cancelled(run, run.event_position, cut_off=(1, spent))
+    ended = alice.get(f"threads/{thread}/runs/{made['id']}")
+    assert (ended["status"], ended["usage"]["total_tokens"]) == ("cancelled", 10)
+    assert [entry.prompt_tokens + entry.completion_tokens for entry in LedgerEntry.objects.of(alice.tenant)] == [10]
 
 
 def test_cancelling_while_functions_are_awaited(lena: LiveCaller) -> None:
