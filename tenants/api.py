@@ -90,7 +90,7 @@ class TokenListView(TokenView):
     def post(self, request: Request) -> Response:
         """Without `tenant`, a token that the operator makes gets a tenant of its own. Its value is shown only now."""
         body = self.parse(CreateTokenRequestSerializer)
-        delegation.check_fields(self.token, body)
+        delegation.check_fields(self.token, {name: value for name, value in body.items() if value is not None})
         base_url, api_key = (body.pop(name) for name in _PROVIDER)
         tenant_id = body.pop("tenant")
         fields = delegation.with_own_bounds(self.token, as_columns(body))

@@ -15,10 +15,13 @@ INHERITED = ("allowed_models", "allowed_networks", "requests_per_minute", "token
 
 
 def check_fields(by: ApiToken | Operator, given: dict[str, Any]) -> None:
-    """Refuses fields that only the operator may set: where this server sends requests, and to whom a token belongs."""
+    """Refuses fields that only the operator may set: where this server sends requests, and to whom a token belongs.
+
+    `given` has what the request says, null included: that takes a model server away, and others would pay then.
+    """
     if isinstance(by, ApiToken):
         for name in OPERATORS_ALONE:
-            if given.get(name) is not None:
+            if name in given:
                 raise PermissionDenied(f"Only the operator of this server, with the admin token, may set '{name}'.")
 
 

@@ -253,6 +253,16 @@ def test_nobody_gives_more_than_it_has(operator: Operator, alice: LocalCaller) -
     assert keeper.call("DELETE", f"tokens/{own}").status == 403
 
 
+def test_an_administrator_cannot_take_away_the_model_server_that_pays(operator: Operator, alice: LocalCaller) -> None:
+    admin = administrator(alice.tenant, operator)
+    own = operator.get("tokens?limit=100&tenant=" + alice.tenant.pk)["data"][0]["id"]
+    operator.post(f"tokens/modify_token/{own}", {"llm_base_url": "https://llm.example/v1", "llm_api_key": KEY})
+    for fields in ({"llm_base_url": None}, {"llm_api_key": None}, {"name": "x", "llm_base_url": None}):
+        assert admin.post(f"tokens/modify_token/{own}", fields).status == 403
+    assert operator.get(f"tokens/{own}")["llm_base_url"] == "https://llm.example/v1"
+    assert admin.post("tokens", {"llm_base_url": None, "tenant": None}).status == 200
+
+
 def test_tenants(operator: Operator, alice: LocalCaller) -> None:
     fields = {
         "name": "Acme",
