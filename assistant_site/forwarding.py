@@ -7,7 +7,7 @@ to is in the ledger before it has been given; where a budget applies, it is rese
 import asyncio
 import logging
 import weakref
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -30,7 +30,8 @@ from assistant_site.llm.errors import (
 )
 from assistant_site.llm.headers import retry_after
 from assistant_site.llm.sending import as_json
-from assistant_site.wire import errors, rest
+from assistant_site.wire import errors, grammar, rest
+from assistant_site.wire.fields import Integer
 from metering import budgets
 from metering.budgets import Spender
 from metering.calls import Metered, StreamedUsage, estimate_chat, estimate_input, pauses, texts_of
@@ -122,6 +123,14 @@ def metered_call(kind: EntryKind, spender: Spender, body: Any) -> Metered:
     return Metered.of(kind, spender, str(asked.get("model") or ""), prompt)
 
 
+def number_in(body: Mapping[str, Any], name: str, most: int | None = None) -> int:
+    """How many answers, or tokens of them, a request wants; `InvalidRequest` if that is no number from 1 to `most`."""
+    try:
+        return Integer(low=1, high=most, required=True).check(body[name])
+    except grammar.Fault as fault:
+        raise fault.under(name).error() from None
+
+
 class Forwarding:
     """One request on its way to whoever answers it."""
 
@@ -166,18 +175,17 @@ class Forwarding:
     async def keep_within_budgets(self) -> None:
         """Where a budget applies: reserves, and writes the longest answer that it allows into the body.
 
-        Raises `InsufficientQuota`.
+        Raises `InsufficientQuota`, and `InvalidRequest` for limits that providers may read in another way than we do.
         """
         if not budgets.has_budgets(self.metered.call.spender.tenant_id):
             return
         asked = self.body if isinstance(self.body, dict) else {}
         name, completion, choices = "", 0, 1
         if self.metered.call.kind == EntryKind.CHAT:
-            limits = [each for each in LIMITS if isinstance(asked.get(each), int)]
-            name = limits[0] if limits else LIMITS[0]
-            completion = max(1, asked[name]) if limits else settings.BUDGET_COMPLETION_TOKENS
-            given = asked.get("n")
-            choices = given if isinstance(given, int) and 1 <= given <= MOST_CHOICES else 1
+            limits = {each: number_in(asked, each) for each in LIMITS if asked.get(each) is not None}
+            name = next(iter(limits), LIMITS[0])
+            completion = limits.get(name, settings.BUDGET_COMPLETION_TOKENS)
+            choices = number_in(asked, "n", most=MOST_CHOICES) if asked.get("n") is not None else 1
         for pause in pauses():
             reserve = partial(self.metered.try_to_reserve, completion * choices, patient=pause is not None)
             if await of_this_loop().run(reserve):
@@ -185,7 +193,9 @@ class Forwarding:
             await asyncio.sleep(pause or 0)
         allowed = self.metered.allowed
         if name and allowed is not None:
-            self.body = {**asked, name: max(1, allowed // choices)}
+            # One limit only: of two, a provider may go by the other.
+            others = {each: value for each, value in asked.items() if each not in LIMITS}
+            self.body = {**others, name: max(1, allowed // choices)}
             self.raw = orjson.dumps(self.body)
 
 

@@ -34,6 +34,7 @@ from tenants.routes import Directory, Route, Upstream, directory_of, from_enviro
 logger = logging.getLogger(__name__)
 
 LIST_SECONDS = 10.0
+LONGEST_NAME = 256  # of a model
 
 
 class ProviderView(WireView):
@@ -57,6 +58,16 @@ def no_model(model: str) -> errors.NotFound:
     return errors.NotFound(f"The model '{model}' does not exist", param="model", code="model_not_found")
 
 
+def name_in(asked: Any, name: str) -> str:
+    """The text of this name in a body; empty if there is none. Refused is what the ledger could not write down."""
+    given = asked.get(name) if isinstance(asked, dict) else None
+    if not isinstance(given, str):
+        return ""
+    if "\x00" in given:
+        raise grammar.unstorable().under(name)
+    return given
+
+
 class ForwardView(ProviderView):
     """A POST that a provider answers."""
 
@@ -67,11 +78,12 @@ class ForwardView(ProviderView):
 
     def post(self, request: Request) -> HttpResponseBase:
         asked = rest.json_body(request._request)  # what is no JSON is answered here, in the documented words
+        model, user = name_in(asked, "model"), name_in(asked, "user")
         body = self.allowed(asked, request._request.body)
-        model = asked.get("model") if isinstance(asked, dict) else None
-        routes = self.found(model if isinstance(model, str) else "")
-        user = asked.get("user") if isinstance(asked, dict) else None
-        end_user = end_users.named(request, user[:128] if isinstance(user, str) else None)
+        if len(model) > LONGEST_NAME:
+            raise no_model(model)
+        routes = self.found(model)
+        end_user = end_users.named(request, user[:128])
         end_users.admit(self.tenant.pk, end_user, costs_tokens=True)
         spender = Spender(self.tenant.pk, self.token.pk, end_user)
         budgets.refuse_if_exhausted(spender)

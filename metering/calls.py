@@ -102,23 +102,36 @@ def pauses() -> Iterable[float | None]:
 # --- Bodies ----------------------------------------------------------------------------------------------------------
 
 
+_NO_PROMPT = frozenset({"model", "messages", "tools", "user", "metadata", "stream_options"})
+_OF_MESSAGE = frozenset({"role", "content", "name", "tool_call_id", "refusal", "tool_calls"})
+
+
 def estimate_chat(body: Mapping[str, Any]) -> int:
-    """Tokens of a chat completion's prompt."""
-    messages = body.get("messages")
-    tools = body.get("tools")
-    return estimate_request(
-        [each for each in messages if isinstance(each, dict)] if isinstance(messages, list) else (),
-        tools if isinstance(tools, list) else (),
-    )
+    """Tokens of a chat completion's prompt, with all that a provider may read beside messages and tools."""
+    messages, tools = body.get("messages"), body.get("tools")
+    messages = [each for each in messages if isinstance(each, dict)] if isinstance(messages, list) else []
+    beside = _texts_beside(body, _NO_PROMPT) + sum(_texts_beside(each, _OF_MESSAGE) for each in messages)
+    return estimate_request(messages, tools if isinstance(tools, list) else ()) + tokens_of_bytes(beside)
+
+
+def _texts_beside(holder: Mapping[str, Any], known: frozenset[str]) -> int:
+    """Bytes of the texts, lists and objects under other names, such as `functions` and `response_format`."""
+    others = [value for name, value in holder.items() if name not in known and isinstance(value, str | list | dict)]
+    return sum(len(orjson.dumps(value)) for value in others)
 
 
 def estimate_input(given: object) -> int:
-    """Tokens of what is to be embedded: a text, or tokens, or a list of either."""
-    if isinstance(given, str):
-        return estimate_text(given)
-    if isinstance(given, list):
-        return sum(1 if isinstance(each, int) else estimate_input(each) for each in given)
-    return 0
+    """Tokens of what is to be embedded: a text, or tokens, or a list of either, however deep the lists are."""
+    tokens, left = 0, [given]
+    while left:
+        each = left.pop()
+        if isinstance(each, str):
+            tokens += estimate_text(each)
+        elif isinstance(each, list):
+            left += each
+        elif each is not given and isinstance(each, int):
+            tokens += 1
+    return tokens
 
 
 def texts_of(body: object) -> list[str]:

@@ -12,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from assistant_site.llm.tests.quirk_server import QuirkServer, answering, delta, refusing, said, streaming
 from assistant_site.tests.callers import LiveCaller, LocalCaller
 from metering import budgets, prices
+from metering.calls import estimate_input
 from metering.models import Balance, Budget, LedgerEntry
 from runs import holding
 from runs.models import Run
@@ -94,6 +95,14 @@ def test_a_run_within_a_budget_asks_for_no_longer_answer_than_there_is(lena: Liv
     assert (shown.spent, shown.reserved) == (180, 0)
 
 
+def test_lists_in_lists_without_end_are_estimated_too() -> None:
+    nested: Any = ["seven b"]
+    for _ in range(2_000):
+        nested = [nested]
+    assert estimate_input(nested) == estimate_input("seven b") == 2
+    assert estimate_input([[1, 2], [3]]) == 3
+
+
 def test_calls_of_no_run_are_entries_too(lena: LiveCaller) -> None:
     whole = {"id": "x", "choices": [{"message": {"role": "assistant", "content": "Hello"}}], "usage": USAGE}
     silent = {"id": "x", "choices": [{"message": {"role": "assistant", "content": "Seven!!"}}]}
@@ -128,6 +137,35 @@ def test_calls_of_no_run_are_entries_too(lena: LiveCaller) -> None:
         ]
     )
     assert {each.token_id for each in found} == {lena.tenant.tokens.get().pk}
+
+
+def test_what_the_ledger_could_not_write_down_is_not_asked(lena: LiveCaller) -> None:
+    with QuirkServer() as provider:
+        lena.provided_by(provider.base_url)
+        for changes, status, param in (
+            ({"model": "m\x00"}, 400, "model"),
+            ({"user": "eve\x00"}, 400, "user"),
+            ({"model": "m" * 257}, 404, "model"),
+        ):
+            refused = lena.send("POST", "/v1/chat/completions", {**CHAT, **changes})
+            assert (refused.status, refused.error["param"]) == (status, param)
+        assert not provider.requests
+
+
+def test_a_budget_counts_what_a_provider_may_read_in_another_way(lena: LiveCaller) -> None:
+    Budget.objects.create(tenant=lena.tenant, amount=Decimal(1_000))
+    whole = {"id": "x", "choices": [], "usage": {"prompt_tokens": 20, "completion_tokens": 60, "total_tokens": 80}}
+    with QuirkServer(answering(whole)) as provider:
+        lena.provided_by(provider.base_url)
+        for changes in ({"n": 1_000}, {"n": "128"}, {"max_tokens": "5000"}, {"max_completion_tokens": 1e300}):
+            refused = lena.send("POST", "/v1/chat/completions", {**CHAT, **changes})
+            assert (refused.status, refused.error["param"]) == (400, next(iter(changes)))
+        hidden = {"functions": [{"name": "f", "description": "words " * 2_000}]}
+        assert lena.send("POST", "/v1/chat/completions", {**CHAT, **hidden}).status == 429
+        both = {"max_completion_tokens": 10, "max_tokens": 100_000, "n": 2.0}
+        assert lena.send("POST", "/v1/chat/completions", {**CHAT, **both}).status == 200
+        [asked] = [request.body for request in provider.requests]
+    assert (asked["max_completion_tokens"], asked.get("max_tokens")) == (10, None)
 
 
 def test_calls_of_no_run_keep_within_a_budget(lena: LiveCaller) -> None:
