@@ -14,7 +14,7 @@ from metering.models import Budget, Price
 from tenants.models import ApiToken, Tenant
 
 
-def create_budget(*, tenant: Tenant, fields: dict[str, Any]) -> Budget:
+def create_budget(*, tenant: Tenant, fields: dict[str, Any], by_operator: bool) -> Budget:
     """A new budget with its present balance, which knows what was spent before it. One of each kind only."""
     token = None
     if fields["token"] is not None:
@@ -24,7 +24,7 @@ def create_budget(*, tenant: Tenant, fields: dict[str, Any]) -> Budget:
     given = {name: fields[name] for name in ("end_user", "unit", "period", "amount")}
     try:
         with transaction.atomic():
-            budget: Budget = Budget.objects.create(tenant=tenant, token=token, **given)
+            budget: Budget = Budget.objects.create(tenant=tenant, token=token, is_operators=by_operator, **given)
             _record("created", budget, after=log.snapshot(budget))
     except IntegrityError:
         raise InvalidRequest("There is such a budget already. Modify its amount, or delete it first.") from None
@@ -34,13 +34,16 @@ def create_budget(*, tenant: Tenant, fields: dict[str, Any]) -> Budget:
     return budget
 
 
-def modify_budget(budget: Budget, amount: Decimal) -> Budget:
-    """Another amount, from the next call on. What a budget counts is never changed: its balance would be wrong."""
+def modify_budget(budget: Budget, amount: Decimal, *, by_operator: bool) -> Budget:
+    """Another amount, from the next call on. What a budget counts is never changed: its balance would be wrong.
+
+    Of whom the amount is, the operator or the tenant, keeps the budget from then on.
+    """
     with transaction.atomic():
         held: Budget = Budget.objects.across_tenants().select_for_update(no_key=True).get(pk=budget.pk)
         before = log.snapshot(held)
-        held.amount = amount
-        held.save(update_fields=["amount"])
+        held.amount, held.is_operators = amount, by_operator
+        held.save(update_fields=["amount", "is_operators"])
         _record("modified", held, before=before, after=log.snapshot(held))
     return held
 

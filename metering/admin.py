@@ -81,7 +81,7 @@ def plain(value: Any) -> str:
 class BudgetForm(forms.ModelForm[Budget]):
     class Meta:
         model = Budget
-        fields = ["tenant", "token", "end_user", "unit", "period", "amount"]
+        fields = ["tenant", "token", "end_user", "unit", "period", "amount", "is_operators"]
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -108,7 +108,7 @@ class BudgetAdmin(Audited, Page):
     list_select_related = ["tenant", "token"]
     search_help_text = "A tenant's name or id."
     autocomplete_fields = ["tenant", "token"]
-    fields = ["tenant", ("token", "end_user"), ("amount", "unit", "period"), "spent"]
+    fields = ["tenant", ("token", "end_user"), ("amount", "unit", "period"), "is_operators", "spent"]
     readonly_fields = ["spent"]
 
     def get_search_fields(self, request: HttpRequest) -> list[str]:

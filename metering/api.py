@@ -18,7 +18,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from assistant_site.wire import grammar
-from assistant_site.wire.errors import InvalidRequest, NotFound
+from assistant_site.wire.errors import InvalidRequest, NotFound, PermissionDenied
 from assistant_site.wire.grammar import Fault
 from assistant_site.wire.lists import PageQuery, one_of, page, single
 from assistant_site.wire.pages import DeletedSerializer, list_of, page_parameters
@@ -95,6 +95,7 @@ def balance_of(budget: Budget, end_user: str) -> PresentBalance | None:
 def budget_object(budget: Budget, end_user: str = "") -> dict[str, Any]:
     shown: Any = budget
     shown.wire_id, shown.balance = wire_id(budget), balance_of(budget, end_user)
+    shown.kept_by = "operator" if budget.is_operators else "tenant"
     return BudgetObjectSerializer.of(shown)
 
 
@@ -111,6 +112,15 @@ class BudgetView(WireView):
         found: Budget | None = self.rows().filter(pk=number_of(budget_id, "budget")).first()
         if found is None:
             raise NotFound.of("budget", budget_id)
+        return found
+
+    def own_budget(self, budget_id: str) -> Budget:
+        """The budget, if whoever asks may change it: what the operator allows a tenant is not the tenant's to raise."""
+        found = self.budget(budget_id)
+        if self.tenant is not None and found.is_operators:
+            raise PermissionDenied(
+                "This budget is kept by the operator of this server. Only the operator may change it."
+            )
         return found
 
     def tenant_of(self, named: str | None) -> Tenant:
@@ -138,7 +148,9 @@ class BudgetListView(BudgetView):
     @extend_schema(request=CreateBudgetRequestSerializer, responses=BudgetObjectSerializer)
     def post(self, request: Request) -> Response:
         fields = self.parse(CreateBudgetRequestSerializer)
-        budget = actions.create_budget(tenant=self.tenant_of(fields["tenant"]), fields=fields)
+        budget = actions.create_budget(
+            tenant=self.tenant_of(fields["tenant"]), fields=fields, by_operator=self.tenant is None
+        )
         return Response(budget_object(budget))
 
 
@@ -152,13 +164,13 @@ class BudgetDetailView(BudgetView):
 
     @extend_schema(request=ModifyBudgetRequestSerializer, responses=BudgetObjectSerializer)
     def post(self, request: Request, budget_id: str) -> Response:
-        budget = self.budget(budget_id)
+        budget = self.own_budget(budget_id)
         fields = self.parse(ModifyBudgetRequestSerializer)
-        return Response(budget_object(actions.modify_budget(budget, fields["amount"])))
+        return Response(budget_object(actions.modify_budget(budget, fields["amount"], by_operator=self.tenant is None)))
 
     @extend_schema(request=None, responses=DeletedSerializer)
     def delete(self, request: Request, budget_id: str) -> Response:
-        actions.delete_budget(self.budget(budget_id))
+        actions.delete_budget(self.own_budget(budget_id))
         return Response({"id": budget_id, "object": "budget.deleted", "deleted": True})
 
 

@@ -95,6 +95,12 @@ class Budget(TenantModel):
     amount = models.DecimalField(
         max_digits=MONEY_DIGITS, decimal_places=MONEY_PLACES, validators=[MinValueValidator(Decimal(0))]
     )
+    is_operators = models.BooleanField(
+        "kept by the operator",
+        default=True,
+        db_default=True,
+        help_text="The tenant's own administrators can neither change nor delete it.",
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta(TenantModel.Meta):

@@ -97,6 +97,9 @@ class BudgetObjectSerializer(ObjectSerializer):
     unit = serializers.ChoiceField(Unit.choices)
     period = serializers.ChoiceField(Period.choices)
     amount = PlainAmount()
+    kept_by = serializers.ChoiceField(
+        ["operator", "tenant"], help_text="Whose it is to change; the operator may change all."
+    )
     balance = BalanceSerializer(allow_null=True, help_text="Null for a budget of each end user, unless one is named.")
 
 

@@ -77,6 +77,10 @@ def test_a_budget_from_beginning_to_end(alice: LocalCaller, bob: LocalCaller, op
     each = operator.post("budgets", {"tenant": alice.tenant.pk, "end_user": "*", "amount": "1", "unit": "cost"})
     assert each["balance"] is None
     assert operator.get(f"budgets/{each['id']}?end_user=eve")["balance"]["spent"] == "0"
+    assert (made["kept_by"], each["kept_by"]) == ("tenant", "operator")
+    for refused in (alice.post(f"budgets/{each['id']}", {"amount": 10}), alice.delete(f"budgets/{each['id']}")):
+        assert refused.status == 403
+    assert operator.get(f"budgets/{each['id']}")["amount"] == "1"
     assert [row["id"] for row in alice.get("budgets")["data"]] == [each["id"], made["id"]]
     assert [row["id"] for row in alice.get(f"budgets?after={each['id']}")["data"]] == [made["id"]]
     assert bob.get("budgets")["data"] == []
