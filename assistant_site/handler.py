@@ -11,6 +11,7 @@ import io
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from functools import partial
 from typing import IO, Any, ParamSpec, TypeVar
 
@@ -159,7 +160,8 @@ class Handler(ASGIHandler):
         loop = asyncio.get_running_loop()
 
         async def stepping() -> Any:
-            while (piece := await loop.run_in_executor(self.threads, next, pieces, None)) is not None:
+            run: Any = copy_context().run  # whose rows may be seen belongs to it; a thread of the pool has its own
+            while (piece := await loop.run_in_executor(self.threads, run, next, pieces, None)) is not None:
                 yield piece
 
         response.streaming_content = stepping()

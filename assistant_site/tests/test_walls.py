@@ -9,10 +9,12 @@ from unittest.mock import Mock
 import pytest
 from django.apps import apps
 from django.db import DataError, IntegrityError, ProgrammingError, connection, connections, transaction
+from django.http import StreamingHttpResponse
 
 from assistant_site.db import scope, walls
 from assistant_site.db.postgresql.base import DatabaseWrapper
 from assistant_site.db.threads import DatabaseThreads
+from assistant_site.handler import Handler
 from assistant_site.tests.callers import LiveCaller, LocalCaller, new_tenant
 from tenants.models import Provider, TenantManager
 from threads.models import Message
@@ -269,6 +271,19 @@ def test_every_way_to_send_a_statement_is_behind_the_wall_and_the_usual_one_cost
             cursor.execute("SELECT current_setting('holdfast.tenant') || %s FROM generate_series(1, 2)", ["!"])
             assert (cursor.rowcount, cursor.fetchall()) == (2, [(f"{inside}!",)] * 2)
     assert ask.call_count == 0
+
+
+def test_a_stream_is_made_in_the_scope_of_its_request() -> None:
+    def pieces() -> Iterator[bytes]:
+        for _ in range(3):
+            yield scope.present().encode()
+
+    async def streamed() -> list[bytes]:
+        scope.enter("tenant_a")
+        return [piece async for piece in Handler().stepwise(StreamingHttpResponse(pieces()))]
+
+    with scope.closed():
+        assert asyncio.run(streamed()) == [b"tenant_a"] * 3
 
 
 def test_work_beside_an_event_loop_is_done_in_the_scope_of_whoever_asks() -> None:
