@@ -328,6 +328,7 @@ TEMPLATES = [
 ROOT_URLCONF = "assistant_site.urls"
 ASGI_APPLICATION = "assistant_site.asgi.application"
 APPEND_SLASH = False
+LOGIN_REDIRECT_URL = "admin:index"  # of who opens /admin/login/ itself
 STATIC_URL = "/static/"
 WHITENOISE_USE_FINDERS = True
 WHITENOISE_AUTOREFRESH = False

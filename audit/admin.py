@@ -71,8 +71,8 @@ class AuditEntryAdmin(Kept):
 
     @display(description="who")
     def actor(self, entry: AuditEntry) -> str:
-        name = entry.actor_name or entry.actor_id
-        return f"{name} ({entry.get_actor_kind_display()})" if name else entry.get_actor_kind_display()
+        name, kind = entry.actor_name or entry.actor_id, entry.get_actor_kind_display()
+        return f"{name} ({kind})" if name and name != kind else kind
 
     @display(description="on what")
     def object(self, entry: AuditEntry) -> str:

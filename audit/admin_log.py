@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 
 from django.contrib import admin
 from django.contrib.admin import helpers
+from django.contrib.admin.utils import unquote
 from django.db import models, transaction
 from django.db.models import QuerySet
 from django.forms import BaseModelFormSet
@@ -118,7 +119,9 @@ class Audited(admin.ModelAdmin):  # type: ignore[type-arg]
 
     def history_view(self, request: HttpRequest, object_id: str, extra_context: Any = None) -> Any:
         """The object's entries in the audit log."""
-        return HttpResponseRedirect(f"{reverse('admin:audit_auditentry_changelist')}?{urlencode({'q': object_id})}")
+        return HttpResponseRedirect(
+            f"{reverse('admin:audit_auditentry_changelist')}?{urlencode({'q': unquote(object_id)})}"
+        )
 
 
 def _stored(model: Any, pks: Iterable[Any]) -> dict[Any, dict[str, Any]]:

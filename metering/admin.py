@@ -60,22 +60,15 @@ class PriceAdmin(Audited, Page):
 
     @display(description="prompt / M")
     def prompt_(self, price: Price) -> str:
-        return plain(price.prompt)
+        return shown.money(price.prompt)
 
     @display(description="cached / M")
     def cached_(self, price: Price) -> str:
-        return shown.NOTHING if price.cached_prompt is None else plain(price.cached_prompt)
+        return shown.NOTHING if price.cached_prompt is None else shown.money(price.cached_prompt)
 
     @display(description="completion / M")
     def completion_(self, price: Price) -> str:
-        return plain(price.completion)
-
-
-def plain(value: Any) -> str:
-    """An amount of money without the zeros at its end, but with cents."""
-    text = f"{value:f}".rstrip("0").rstrip(".") if "." in f"{value:f}" else f"{value:f}"
-    whole, _, cents = text.partition(".")
-    return f"{whole}.{cents:0<2}"
+        return shown.money(price.completion)
 
 
 class BudgetForm(forms.ModelForm[Budget]):
@@ -108,7 +101,7 @@ class BudgetAdmin(Audited, Page):
     list_select_related = ["tenant", "token"]
     search_help_text = "A tenant's name or id."
     autocomplete_fields = ["tenant", "token"]
-    fields = ["tenant", ("token", "end_user"), ("amount", "unit", "period"), "is_operators", "spent"]
+    fields = ["tenant", ("token", "end_user"), ("amount", "unit"), "period", "is_operators", "spent"]
     readonly_fields = ["spent"]
 
     def get_search_fields(self, request: HttpRequest) -> list[str]:
@@ -224,7 +217,7 @@ class LedgerEntryAdmin(Kept):
 
     @display(description="cost")
     def cost_(self, entry: LedgerEntry) -> str:
-        return f"{entry.cost:,.6f} {entry.currency}"
+        return f"{shown.money(entry.cost)} {entry.currency}"
 
     @display(description="took")
     def took(self, entry: LedgerEntry) -> str:

@@ -177,6 +177,7 @@ class LedgerEntry(TenantModel):
     is_rolled_up = models.BooleanField(default=False)
 
     class Meta(TenantModel.Meta):
+        verbose_name_plural = "ledger entries"
         constraints = [models.UniqueConstraint(fields=["key"], name="one_entry_per_key")]
         indexes = [
             models.Index(fields=["id"], name="entries_to_roll_up", condition=models.Q(is_rolled_up=False)),

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin import display
+from django.contrib.admin.utils import unquote
 from django.http import HttpRequest, HttpResponse
 from unfold.enums import ActionVariant
 
@@ -62,7 +63,7 @@ class RunAdmin(Audited, Kept):
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
         """Cancelling for one that is under way, another try for one that has ended."""
-        run = Run.objects.across_tenants().filter(pk=object_id).only("status").first()
+        run = Run.objects.across_tenants().filter(pk=unquote(object_id)).only("status").first()
         if run is None or run.status == Status.CANCELLING:
             return []
         without = "cancel" if Status(run.status) in TERMINAL else "retry"
@@ -137,7 +138,7 @@ class RunAdmin(Audited, Kept):
 
     @display(description="API token")
     def token(self, run: Run) -> str:
-        return shown.id_link("tenants.apitoken", run.token_id)
+        return shown.code(run.token_id)
 
     @display(description="tools")
     def shown_tools(self, run: Run) -> str:

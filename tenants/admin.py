@@ -7,6 +7,7 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.contrib.admin import display
+from django.contrib.admin.utils import unquote
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
@@ -89,7 +90,7 @@ class TenantAdmin(Audited, Page):
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
         """Those that make sense in its state."""
-        tenant = Tenant.objects.filter(pk=object_id).first()
+        tenant = Tenant.objects.filter(pk=unquote(object_id)).first()
         if tenant is None or tenant.deletion_began_at:
             return []
         without = "suspend" if tenant.suspended_at else "resume"
@@ -102,14 +103,15 @@ class TenantAdmin(Audited, Page):
         description="New token", permissions=["add_token"], icon="add", variant=ActionVariant.PRIMARY
     )
     def new_token(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return done(request, f"{reverse('admin:tenants_apitoken_add')}?tenant={object_id}")
+        return done(request, f"{reverse('admin:tenants_apitoken_add')}?tenant={unquote(object_id)}")
 
     def has_add_token_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return bool(request.user.has_perm("tenants.add_apitoken"))
 
     @button(
         "Suspend",
-        "Every request of the tenant is refused from now on, and its open streams end. Nothing is deleted.",
+        "Every request of the tenant is refused from now on. Runs under way go on to their end, others wait. "
+        "Nothing is deleted.",
         icon="pause_circle",
     )
     def suspend(self, request: HttpRequest, form: Any, object_id: str) -> HttpResponse:
@@ -203,7 +205,7 @@ class ApiTokenAdmin(Audited, Page):
         return False
 
     def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
-        token = ApiToken.objects.filter(pk=object_id).first()
+        token = ApiToken.objects.filter(pk=unquote(object_id)).first()
         if token is None or token.revoked_at:
             return []
         return list(super().get_actions_detail(request, object_id))

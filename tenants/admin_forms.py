@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from django import forms
+from django.contrib.admin.utils import unquote
 from unfold.forms import BaseDialogForm
 from unfold.widgets import (
     UnfoldAdminCheckboxSelectMultipleWidget,
@@ -116,7 +117,7 @@ class DeleteTenantForm(BaseDialogForm):  # type: ignore[misc]
     name = forms.CharField(widget=UnfoldAdminTextInputWidget(attrs={"autocomplete": "off"}), label="Name of the tenant")
 
     def clean_name(self) -> str:
-        tenant = Tenant.objects.filter(pk=self.object_id).first()
+        tenant = Tenant.objects.filter(pk=unquote(self.object_id)).first()
         if tenant is None or self.cleaned_data["name"] != tenant.name:
             raise forms.ValidationError("This is not its name.")
         return str(tenant.name)

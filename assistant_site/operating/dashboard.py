@@ -180,7 +180,7 @@ def top(totals: list[usage.Total]) -> list[Share]:
 
 
 def failing() -> list[Provider]:
-    """The model servers whose last answer was a failure."""
+    """The providers whose last answer was a failure."""
     is_failing = Q(succeeded_at=None) | Q(failed_at__gt=F("succeeded_at"))
     return list(
         Provider.objects.filter(is_failing, failed_at__isnull=False, is_enabled=True)

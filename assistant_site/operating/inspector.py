@@ -167,7 +167,7 @@ def _cost(entries: list[LedgerEntry]) -> str:
     sums: dict[str, Any] = {}
     for entry in entries:
         sums[entry.currency] = sums.get(entry.currency, 0) + entry.cost
-    return ", ".join(f"{cost:,.6f} {currency}" for currency, cost in sums.items())
+    return ", ".join(f"{shown.money(cost)} {currency}" for currency, cost in sums.items())
 
 
 def _event(told: events.Told, shows_content: bool) -> Event:

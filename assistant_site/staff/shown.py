@@ -52,6 +52,12 @@ def list_link(model: str, text: Any, **filters: Any) -> str:
     return format_html('<a class="{}" href="{}">{}</a>', LINK, list_of(model, **filters), text)
 
 
+def money(value: Any) -> str:
+    """An amount of money without the zeros at its end, but with cents."""
+    whole, _, cents = f"{value:,f}".partition(".")
+    return f"{whole}.{cents.rstrip('0'):0<2}"
+
+
 def code(value: Any) -> str:
     """A short text in letters of one width."""
     return format_html('<span class="hf-mono">{}</span>', value) if value not in (None, "") else NOTHING

@@ -11,6 +11,7 @@ register = template.Library()
 register.filter("status_badge", shown.status)
 register.filter("moment", shown.moment)
 register.filter("ago", shown.ago)
+register.filter("money", shown.money)
 register.simple_tag(shown.list_of, name="list_address")
 
 

@@ -207,6 +207,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "abstract": False,
+                "verbose_name_plural": "ledger entries",
                 "base_manager_name": "rows",
             },
             managers=[

@@ -186,6 +186,8 @@ def test_price_lists_are_read_from_files(alice: LocalCaller, operator: LocalCall
     assert run(table, "--dry-run") == "2 prices were read; 2 would be new or changed."
     assert not stored()
     assert run(table) == "2 prices were read; 2 were new or changed."
+    recorded = AuditEntry.objects.filter(object_type="price", object_name__startswith="imported-")
+    assert {entry.actor_name for entry in recorded} == {"manage.py import_prices"}
     assert run(table) == "2 prices were read; 0 were new or changed."
     assert run(theirs) == "2 prices were read; 2 were new or changed."
     assert stored() == {

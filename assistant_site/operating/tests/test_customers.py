@@ -4,6 +4,8 @@ import re
 from datetime import timedelta
 
 import pytest
+from django.contrib.admin.utils import quote
+from django.contrib.auth import get_user_model
 from django.test import Client
 from django.utils import timezone
 
@@ -102,6 +104,44 @@ def test_a_tenant_is_made_suspended_resumed_and_deleted(operator: Client) -> Non
     assert "is being deleted" in text_of(operator, f"{at}/change/")  # type: ignore[unreachable]
     actions = set(AuditEntry.objects.filter(object_id=tenant.pk).values_list("action", flat=True))
     assert actions >= {"tenant.created", "tenant.suspended", "tenant.resumed"}
+
+
+def test_buttons_work_by_the_addresses_that_lists_link_to(operator: Client, alice: LocalCaller) -> None:
+    """They quote the keys: `tenant_5F…`."""
+    run = alice.post(f"threads/{alice.thread('x')}/runs", {"assistant_id": alice.assistant()})["id"]
+    token = ApiToken.objects.filter(tenant=alice.tenant)[0]
+
+    def listed(model: str, key: str) -> str:
+        link = f"/admin/{model}/{quote(key)}/change/"
+        assert link in operator.get(f"/admin/{model}/?q={key}").content.decode()
+        return link
+
+    tenant_page = listed("tenants/tenant", alice.tenant.pk)
+    for model, key, buttons in (
+        ("tenants/tenant", alice.tenant.pk, ["new_token", "suspend", "delete_all"]),
+        ("tenants/apitoken", token.pk, ["rotate", "revoke_one"]),
+        ("runs/run", run, ["cancel"]),
+    ):
+        page = text_of(operator, listed(model, key))
+        assert [button for button in buttons if f"/{button}/" not in page] == []
+
+    rotated = operator.post(listed("tenants/apitoken", token.pk).replace("change", "rotate"), SURE | {"overlap": "1"})
+    assert VALUE.search(text_of(operator, rotated.headers["Location"]))
+    operator.post(tenant_page.replace("change", "delete_all"), SURE | {"name": alice.tenant.name})
+    alice.tenant.refresh_from_db()
+    assert alice.tenant.deletion_began_at is not None
+
+
+def test_support_is_told_nothing_of_tokens_and_providers(alice: LocalCaller) -> None:
+    page = text_of(member("support"), f"/admin/tenants/tenant/{alice.tenant.pk}/change/")
+    assert "Tokens by day" in page
+    assert [told for told in ("API tokens", "/tenants/apitoken/", "/tenants/provider/") if told in page] == []
+
+
+def test_who_opens_the_page_to_sign_in_itself_comes_to_the_first_page(db: None) -> None:
+    user = get_user_model().objects.create_superuser("root", password="a long password")
+    answer = Client().post("/admin/login/", {"username": user.get_username(), "password": "a long password"})
+    assert (answer.status_code, answer.headers["Location"]) == (302, "/admin/")
 
 
 def test_a_tenants_page_tells_all_of_it(operator: Client, alice: LocalCaller) -> None:

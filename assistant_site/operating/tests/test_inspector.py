@@ -35,7 +35,7 @@ def test_a_run_with_tools_is_told_turn_by_turn(operator: Client, alice: LocalCal
         f"a {WORD} output",
         f"A {WORD} ans",
         f"The model said {WORD}.",
-        "0.750000 USD",  # both entries
+        "0.75 USD",  # both entries
         "200 in, 20 out",
         "gpt-4.1-2026",
         "worker-7:1",
@@ -47,7 +47,7 @@ def test_a_run_with_tools_is_told_turn_by_turn(operator: Client, alice: LocalCal
         assert told in page, told
     hidden = text_of(member("support"), f"/admin/runs/run/{run.pk}/change/")
     assert WORD not in hidden
-    for told in ("file_search", "score 0.750", "tools at work: 2.0 s", "0.750000 USD", "are hidden from you"):
+    for told in ("file_search", "score 0.750", "tools at work: 2.0 s", "0.75 USD", "are hidden from you"):
         assert told in hidden, told
 
 

@@ -5,15 +5,16 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import CommandError
 from django.db import transaction
 
+from audit.commands import AuditedCommand
 from metering import importing
 from metering.importing import BadPriceList
 from metering.usage import today
 
 
-class Command(BaseCommand):
+class Command(AuditedCommand):
     help = (
         "Read prices out of a CSV or JSON file (columns: model, prompt, completion, and if wanted cached_prompt, "
         "currency, valid_from, tenant; for a million tokens), or out of LiteLLM's "

@@ -3,12 +3,11 @@
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
-
+from audit.commands import AuditedCommand
 from tenants import actions
 
 
-class Command(BaseCommand):
+class Command(AuditedCommand):
     help = "Issues an API token for a tenant (made if missing) and prints it alone on the last line."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
