@@ -23,7 +23,7 @@ from runs.sharing import Places
 logger = logging.getLogger(__name__)
 
 LOST_AFTER_SECONDS = 3.0  # a queued run that nobody claimed for so long has lost its queue entry
-AT_ONCE = 32  # runs of one pick
+AT_ONCE = 4  # runs of one pick: each claim keeps others waiting a little
 PAUSE_SECONDS = 0.02  # before each pick: what ends together is replaced together
 FEELING_SECONDS = 0.02
 FEELINGS = 5  # their median is the loop's lag
