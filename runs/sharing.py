@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 LATELY_SECONDS = 60.0  # so long a tenant is counted in after its last run here
 FIRST_CAPACITY = 32
-LAG_SECONDS = 0.0025  # of the loop: with more there are too many runs, with less than half of it there may be more
+LAG_SECONDS = 0.0018  # of the loop: with more there are too many runs, with less than half of it there may be more
 GROWTH, SHRINKAGE = 1.15, 0.8  # at each look at the lag
 
 
