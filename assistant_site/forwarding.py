@@ -34,7 +34,7 @@ from assistant_site.wire import errors, grammar, rest
 from assistant_site.wire.fields import Integer
 from metering import budgets
 from metering.budgets import Spender
-from metering.calls import Metered, StreamedUsage, estimate_chat, estimate_input, pauses, texts_of
+from metering.calls import ANSWER_LIMITS, Metered, StreamedUsage, estimate_chat, estimate_input, pauses, texts_of
 from metering.models import EntryKind
 from tenants import health
 from tenants.routes import Route
@@ -44,7 +44,6 @@ logger = logging.getLogger(__name__)
 _clients: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, httpx2.AsyncClient]" = weakref.WeakKeyDictionary()
 _at_work: "set[asyncio.Future[None]]" = set()  # a task that nobody holds may be lost
 _PASSED_HEADERS = ("content-type", "retry-after", "retry-after-ms", "x-should-retry")
-LIMITS = ("max_completion_tokens", "max_tokens")
 MOST_CHOICES = 128  # of one chat completion (`n`)
 
 
@@ -182,8 +181,8 @@ class Forwarding:
         asked = self.body if isinstance(self.body, dict) else {}
         name, completion, choices = "", 0, 1
         if self.metered.call.kind == EntryKind.CHAT:
-            limits = {each: number_in(asked, each) for each in LIMITS if asked.get(each) is not None}
-            name = next(iter(limits), LIMITS[0])
+            limits = {each: number_in(asked, each) for each in ANSWER_LIMITS if asked.get(each) is not None}
+            name = next(iter(limits), ANSWER_LIMITS[0])
             completion = limits.get(name, settings.BUDGET_COMPLETION_TOKENS)
             choices = number_in(asked, "n", most=MOST_CHOICES) if asked.get("n") is not None else 1
         for pause in pauses():
@@ -194,7 +193,7 @@ class Forwarding:
         allowed = self.metered.allowed
         if name and allowed is not None:
             # One limit only: of two, a provider may go by the other.
-            others = {each: value for each, value in asked.items() if each not in LIMITS}
+            others = {each: value for each, value in asked.items() if each not in ANSWER_LIMITS}
             self.body = {**others, name: max(1, allowed // choices)}
             self.raw = orjson.dumps(self.body)
 

@@ -67,11 +67,6 @@ def all_of(entries: QuerySet[AuditEntry]) -> Iterator[AuditEntry]:
         last = batch[-1].pk
 
 
-def of_object(object_id: str) -> QuerySet[AuditEntry]:
-    """What was done to one object, newest first."""
-    return AuditEntry.objects.filter(object_id=object_id).order_by("-pk")
-
-
 def of_tenant(tenant_id: str) -> QuerySet[AuditEntry]:
     """What was done to a tenant and what it owns, newest first; also after its end."""
     return AuditEntry.objects.filter(tenant_id=tenant_id).order_by("-pk")

@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 IN_FLIGHT_SECONDS = 20.0  # for the reservations of others
 FIRST_PAUSE_SECONDS = 0.1
 MAX_PAUSE_SECONDS = 1.0
+# Parameters of a chat completion that limit its answer; the first is the one to set where there is none.
+ANSWER_LIMITS = ("max_completion_tokens", "max_tokens")
 
 
 @dataclass
@@ -89,13 +91,16 @@ class Metered:
         self.settle(told or Usage(self.prompt, sum(map(estimate_text, texts)), estimated=True))
 
 
-def pauses() -> Iterable[float | None]:
-    """Seconds to wait after each attempt at a reservation; the last is None, and that attempt is not patient."""
-    until = time.monotonic() + IN_FLIGHT_SECONDS
+def pauses(seconds: float = IN_FLIGHT_SECONDS, *, longest: float = MAX_PAUSE_SECONDS) -> Iterable[float | None]:
+    """Seconds to wait after each attempt at a reservation; the last is None, and that attempt is not patient.
+
+    All attempts but the last begin within so many `seconds`; no pause is longer than `longest`.
+    """
+    until = time.monotonic() + seconds
     pause = FIRST_PAUSE_SECONDS
     while time.monotonic() < until:
         yield pause * random.uniform(0.5, 1.0)  # noqa: S311 jitter
-        pause = min(pause * 1.5, MAX_PAUSE_SECONDS)
+        pause = min(pause * 1.5, longest)
     yield None
 
 

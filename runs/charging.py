@@ -15,13 +15,12 @@ from assistant_site.llm.chat import ChatRequest, Usage
 from assistant_site.llm.tokens import estimate_request
 from metering import ledger
 from metering.budgets import Spender
+from metering.calls import ANSWER_LIMITS
 from metering.ledger import Call
 from metering.models import EntryKind
 from runs.machine import HELD, Status
 from runs.models import Run
 from tenants.routes import Profile
-
-LIMITS = ("max_completion_tokens", "max_tokens")
 
 
 def spender_of(run: Run) -> Spender:
@@ -98,13 +97,13 @@ def reserve(run: Run, turn: int, request: ChatRequest, profile: Profile, *, pati
         if not rows.select_for_update(no_key=True).values_list("pk"):
             return None
         allowed = ledger.reserve(call_of(run, turn), prompt=prompt, completion=completion, patient=patient)
-    others = {each: value for each, value in request.options.items() if each not in LIMITS}
+    others = {each: value for each, value in request.options.items() if each not in ANSWER_LIMITS}
     return replace(request, options={**others, name: allowed})  # of two limits, a provider may go by the other
 
 
 def allowance(request: ChatRequest, profile: Profile) -> tuple[str, int]:
     """The parameter that limits the answer, and to how many tokens: as asked for, else the model's most."""
-    for name in LIMITS:
+    for name in ANSWER_LIMITS:
         if isinstance(asked := request.options.get(name), int):
             return name, max(1, asked)
-    return "max_completion_tokens", profile.max_completion_tokens or settings.BUDGET_COMPLETION_TOKENS
+    return ANSWER_LIMITS[0], profile.max_completion_tokens or settings.BUDGET_COMPLETION_TOKENS

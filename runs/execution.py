@@ -8,8 +8,6 @@ import asyncio
 import contextlib
 import copy
 import logging
-import random
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -24,6 +22,7 @@ from assistant_site.db.errors import first_line
 from assistant_site.db.threads import DatabaseThreads
 from assistant_site.llm.chat import ChatRequest, ModelFailed, Usage
 from metering.budgets import InsufficientQuota
+from metering.calls import pauses
 from metering.ledger import InFlight
 from runs import asking, charging, flaws, holding, sent_prompts, serving
 from runs.events import Appender, RunLog, Telling
@@ -42,7 +41,6 @@ logger = logging.getLogger(__name__)
 
 # Of a turn that waits until other calls have given back what they do not need of a budget.
 IN_FLIGHT_SECONDS = 60.0
-FIRST_PAUSE_SECONDS = 0.1
 MAX_PAUSE_SECONDS = 2.0
 
 SORRY = {"code": "server_error", "message": "Sorry, something went wrong."}
@@ -207,25 +205,21 @@ class Execution(Hearing):
         """
         run = self.held
         run.has_reserved = True  # from now on something may be
-        patient_until = time.monotonic() + IN_FLIGHT_SECONDS
-        pause = FIRST_PAUSE_SECONDS
-        while True:
-            patient = time.monotonic() < patient_until
+        for pause in pauses(IN_FLIGHT_SECONDS, longest=MAX_PAUSE_SECONDS):
+            reserve = partial(
+                charging.reserve, run, turn, prepared.request, prepared.profile, patient=pause is not None
+            )
             try:
-                allowed = await self.whole(
-                    self.database.run(
-                        partial(charging.reserve, run, turn, prepared.request, prepared.profile, patient=patient)
-                    )
-                )
+                allowed = await self.whole(self.database.run(reserve))
             except InFlight:
-                await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 jitter
-                pause = min(pause * 1.5, MAX_PAUSE_SECONDS)
+                await asyncio.sleep(pause or 0)
             except InsufficientQuota as refused:
                 raise ModelFailed("rate_limit_exceeded", refused.message, status=refused.status) from None
             else:
                 if allowed is None:
                     raise LostClaim(run.pk)
                 return allowed
+        raise AssertionError("an attempt that is not patient does not wait for others")
 
     # --- What follows from a turn -----------------------------------------------------------------------------------
 
