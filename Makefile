@@ -26,7 +26,7 @@ define environment
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check slow fix contract gateways r2r mcp searxng chaos chaos-short sandbox test-sandbox test-sandbox-walls bench-retrieval bench-sandbox bench-scale bench-fairness bench-admin lock venv installed installed-dev
+.PHONY: help run test check slow fix contract gateways r2r mcp searxng chaos chaos-short sandbox test-sandbox test-sandbox-walls bench-retrieval bench-sandbox bench-scale bench-fairness bench-admin vendor lock venv installed installed-dev
 .NOTPARALLEL:
 
 help: ## this list
@@ -107,6 +107,9 @@ check: installed-dev ## format, lint, import contracts, types, missing migration
 fix: installed-dev ## format, and repair what the linter can repair
 	$(PYTHON) -m ruff check --fix .
 	$(PYTHON) -m ruff format .
+
+vendor: installed ## copy anew what the playground uses of others, in the versions of its lock file; needs npm
+	@exec $(PYTHON) -m assistant_site.playground.vendoring
 
 lock: installed-dev ## pin the newest allowed versions in requirements*.txt
 	$(PIP) install --root-user-action=ignore pip-tools

@@ -10,7 +10,8 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
 
-from assistant_site import health, limits, passthrough, playground
+from assistant_site import health, limits, passthrough
+from assistant_site.playground import pages
 from assistant_site.wire import errors, rest
 from assistant_site.wire.headers import request_id
 
@@ -65,7 +66,7 @@ api: list[URLPattern | URLResolver] = [
 ]
 
 urlpatterns = [
-    path("", playground.home),
+    path("", pages.home),
     *[path(prefix, include(api)) for prefix in API_PREFIXES],
     path("health", health.health),
     path("healthz", health.healthz),
