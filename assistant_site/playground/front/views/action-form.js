@@ -1,0 +1,3 @@
+export function ActionForm() {
+  return null;
+}

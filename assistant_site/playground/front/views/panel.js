@@ -1,0 +1,33 @@
+// Beside the conversation: the assistant that answers, and what happened in its run.
+
+import { signal } from "@preact/signals";
+import { t } from "../core/i18n.js";
+import { Tabs } from "../ui/field.js";
+import { html } from "../ui/html.js";
+import { Icon } from "../ui/icons.js";
+import { AssistantPanel } from "./assistant-panel.js";
+import { RunPanel } from "./run-panel.js";
+
+const KEY = "holdfast.panel";
+const WIDE = "(min-width: 72rem)";
+
+/** What the panel shows: "assistant", "run", or "" for nothing. A narrow page begins without it. */
+export const panel = signal(matchMedia(WIDE).matches ? (localStorage.getItem(KEY) ?? "assistant") : "");
+
+export function showPanel(name) {
+  panel.value = name;
+  if (matchMedia(WIDE).matches) localStorage.setItem(KEY, name);
+}
+
+export function Panel() {
+  const tabs = [
+    { id: "assistant", label: t("Assistant") },
+    { id: "run", label: t("Run") },
+  ];
+  return html`<aside class="panel" aria-label=${t("Details")}>
+    <button type="button" class="quiet square panel-close" aria-label=${t("Close the panel")} onClick=${() => showPanel("")}><${Icon} name="close" /></button>
+    <${Tabs} label=${t("Details")} tabs=${tabs} chosen=${panel.value} choose=${showPanel}>
+      ${panel.value === "run" ? html`<${RunPanel} />` : html`<${AssistantPanel} />`}
+    <//>
+  </aside>`;
+}

@@ -1,0 +1,3 @@
+export function Trail() {
+  return null;
+}
