@@ -15,7 +15,7 @@ export const connection = signal("idle");
 /** How they come: "websocket" or "sse". */
 export const transport = signal("websocket");
 
-let neverOpened = 0;
+let attempts = 0; // at a socket, since the page was loaded, before one opened; then endless
 
 /**
  * Follows a run from a position on. Calls `hear({event, position, data, at})` for each event, with `at` in milliseconds of
@@ -24,7 +24,10 @@ let neverOpened = 0;
 export function follow(threadId, runId, after, hear) {
   const stopped = new AbortController();
   goOn(threadId, runId, after, hear, stopped.signal);
-  return () => stopped.abort();
+  return () => {
+    stopped.abort();
+    connection.value = "idle";
+  };
 }
 
 async function goOn(threadId, runId, after, hear, signal) {
@@ -52,7 +55,7 @@ async function goOn(threadId, runId, after, hear, signal) {
     }
     connection.value = "lost";
     pause = place.position > before ? FIRST_PAUSE : Math.min(pause * 2, LONGEST_PAUSE);
-    await untilWorthTrying(pause, signal);
+    await untilWorthTrying(navigator.onLine ? pause : LONGEST_PAUSE, signal);
   }
   if (!signal.aborted) connection.value = "idle";
 }
@@ -94,7 +97,7 @@ function overSocket(threadId, runId, place, listen, signal) {
     addEventListener("offline", drop);
     socket.onmessage = ({ data }) => {
       opened = true;
-      neverOpened = 0;
+      attempts = -Infinity;
       const message = JSON.parse(data);
       if (message.type === "error") refused = message;
       if (message.type === "authenticated") listen({ event: "connected" });
@@ -103,7 +106,7 @@ function overSocket(threadId, runId, place, listen, signal) {
       if (message.event === "done") finish({ done: true });
     };
     socket.onclose = ({ code }) => {
-      if (!opened && ++neverOpened >= SOCKETS_TRIED) transport.value = "sse";
+      if (!opened && navigator.onLine && ++attempts >= SOCKETS_TRIED) transport.value = "sse";
       if (refused?.code === 4401) leave(refused.message);
       finish([4401, 4403, 4404].includes(code) ? { final: refused?.message ?? "" } : {});
     };

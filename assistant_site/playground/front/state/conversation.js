@@ -11,10 +11,11 @@ import { complain } from "../core/notices.js";
 import { go } from "../core/route.js";
 import { hear, tell } from "../core/tabs.js";
 import { anyAssistant } from "./assistants.js";
-import { createThread, note } from "./threads.js";
+import { createThread, loadThreads, note } from "./threads.js";
 
 const PAGE = 40;
 const EVENTS_KEPT = 5000;
+const RESULTS = "step_details.tool_calls[*].file_search.results[*].content";
 const AT_WORK = ["queued", "in_progress", "cancelling"];
 
 export const threadId = signal("");
@@ -40,7 +41,6 @@ export const isWaiting = computed(() => run.value?.status === "requires_action")
 let stopFollowing = null;
 let oldest = "";
 let waiting = [];
-let drawn = 0;
 
 // --- Opening a thread ---------------------------------------------------------------------------------------------
 
@@ -151,7 +151,7 @@ export async function show(given) {
 }
 
 async function loadSteps(given) {
-  const page = await get(`/threads/${given.thread_id}/runs/${given.id}/steps?order=asc&limit=100`);
+  const page = await get(`/threads/${given.thread_id}/runs/${given.id}/steps?order=asc&limit=100&include[]=${RESULTS}`);
   if (run.value?.id === given.id) steps.value = page.data;
 }
 
@@ -175,7 +175,6 @@ function soon(work) {
 function draw() {
   const came = waiting;
   waiting = [];
-  drawn += 1;
   batch(() => came.forEach(takeEvent));
   eventCount.value += came.length;
 }
@@ -237,32 +236,40 @@ export async function lookAgain() {
 
 /**
  * Sends a message and starts a run. `content` as the API takes it (a text, or parts), `attachments` likewise; `title` is
- * what the list calls a thread that begins here. Throws `Refused`, and then nothing was sent.
+ * what the list calls a thread that begins here. Throws `Refused` if the message was not taken; of a run that cannot be
+ * started people are told here, for their message stands by then.
  */
 export async function send({ content, attachments = [], title = "" }) {
   sending.value = true;
   try {
     const assistant = await anyAssistant();
-    const message = { role: "user", content, ...(attachments.length ? { attachments } : {}) };
-    if (!threadId.value) {
-      const made = await createThread({}, title);
-      batch(() => {
-        close();
-        threadId.value = made.id;
-      });
-      go("threads", made.id);
-    }
-    put(await postOnce(`/threads/${threadId.value}/messages`, message));
-    await start(assistant.id);
+    await say({ role: "user", content, ...(attachments.length ? { attachments } : {}) }, title);
+    await start(assistant.id).catch(complain);
   } finally {
     sending.value = false;
   }
 }
 
+async function say(message, title) {
+  if (threadId.value) {
+    put(await postOnce(`/threads/${threadId.value}/messages`, message));
+    return;
+  }
+  const made = await createThread({ messages: [message] }, title);
+  const page = await get(`/threads/${made.id}/messages`);
+  batch(() => {
+    close();
+    threadId.value = made.id;
+    take(page);
+  });
+  go("threads", made.id);
+}
+
 async function start(assistantId) {
-  const begun = await postOnce(`/threads/${threadId.value}/runs`, { assistant_id: assistantId });
+  const id = threadId.value;
+  const begun = await postOnce(`/threads/${id}/runs?include[]=${RESULTS}`, { assistant_id: assistantId });
   tell({ type: "run", thread: begun.thread_id, id: begun.id });
-  await show(begun);
+  if (threadId.value === id) await show(begun);
 }
 
 /** Cancels the run. What it has said stays. */
@@ -308,6 +315,7 @@ export async function retry(messageId) {
 export async function resend(messageId, { content, attachments = [] }) {
   await cutBehind(messageId, { itself: true });
   await send({ content, attachments });
+  if (messages.value[0]?.value.role === "user" && !hasOlder.value) await loadThreads(); // the title may be another
 }
 
 /** How many messages stand behind this one. */

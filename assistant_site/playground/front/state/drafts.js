@@ -75,9 +75,13 @@ export function asMessage(tools) {
   };
 }
 
-/** After sending: nothing is being written any more. */
+/** Empties the draft; what it returns puts everything back, before what has been written meanwhile. */
 export function clear() {
-  for (const { preview } of files.value) if (preview) URL.revokeObjectURL(preview);
+  const kept = { text: text.value, files: files.value };
   files.value = [];
   write("");
+  return () => {
+    files.value = [...kept.files, ...files.value];
+    write(text.value ? `${kept.text}\n${text.value}` : kept.text);
+  };
 }

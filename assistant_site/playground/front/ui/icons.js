@@ -32,6 +32,7 @@ const PATHS = {
   settings: "M4 7h9M17 7h3M13 5v4M4 17h3M11 17h9M7 15v4",
   stop: "M7 7h10v10H7z",
   sun: "M12 8a4 4 0 1 0 0 8 4 4 0 0 0 0-8ZM12 2v3M12 19v3M2 12h3M19 12h3M5 5l2 2M17 17l2 2M19 5l-2 2M7 17l-2 2",
+  timeline: "M4 6h9M8 12h9M12 18h8",
   tool: "M14.5 6.5a4 4 0 0 0-5.3 5L4 16.8 7.2 20l5.3-5.3a4 4 0 0 0 5-5.3L15 12l-3-3z",
   trash: "M5 7h14M10 7V4h4v3M7 7l1 13h8l1-13M10 11v5M14 11v5",
   upload: "M12 20V9M7 13l5-5 5 5M5 4h14",

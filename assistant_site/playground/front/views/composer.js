@@ -38,11 +38,13 @@ async function submit() {
   if (!message.content.length && !message.attachments.length) return;
   if (message.attachments.length && !readers().length) return offerAReader();
   if (!message.content.length) message.content = t("Please look at this.");
+  const title = text.value.trim().split("\n")[0].slice(0, TITLE);
+  const putBack = clear();
   try {
-    await send({ ...message, title: text.value.trim().split("\n")[0].slice(0, TITLE) });
-    clear();
+    await send({ ...message, title });
   } catch (error) {
-    complain(error); // what was written stays
+    putBack();
+    complain(error);
   }
 }
 

@@ -27,6 +27,7 @@ export function Conversation() {
   return html`<main class=${classes("conversation", { dragged: isDraggedOver.value })} ...${dropping}>
     <${Bar} />
     <${Scroll} />
+    <p class="unseen" role="status">${spoken()}</p>
     <div class="conversation-foot">
       <${Connection} />
       <${Composer} />
@@ -34,6 +35,13 @@ export function Conversation() {
     </div>
     ${isDraggedOver.value && html`<div class="drop-hint"><${Icon} name="upload" size=${32} /><p>${t("Drop the files here")}</p></div>`}
   </main>`;
+}
+
+/** What a screen reader is told of the run; its words are read from the messages. */
+function spoken() {
+  if (isWaiting.value) return t("The run waits for your answer.");
+  if (isBusy.value) return t("The assistant answers.");
+  return run.value?.status === "completed" ? t("The answer is complete.") : "";
 }
 
 const carriesFiles = (event) => [...event.dataTransfer.types].includes("Files");
@@ -60,7 +68,7 @@ function Bar() {
     <h1 class="bar-title">${threadId.value ? thread?.title || t("Thread") : t("New thread")}</h1>
     <${AssistantChoice} />
     <button type="button" class="quiet square" aria-label=${t("Show the code for this")} title=${t("Show the code for this")} onClick=${openCode}><${Icon} name="code" /></button>
-    <button type="button" class="quiet square" aria-label=${t("Run")} title=${t("What happened in the run")} aria-pressed=${panel.value === "run"} onClick=${toggle("run")}><${Icon} name="usage" /></button>
+    <button type="button" class="quiet square" aria-label=${t("Run")} title=${t("What happened in the run")} aria-pressed=${panel.value === "run"} onClick=${toggle("run")}><${Icon} name="timeline" /></button>
     <button type="button" class="quiet square" aria-label=${t("Assistant")} title=${t("Settings of the assistant")} aria-pressed=${panel.value === "assistant"} onClick=${toggle("assistant")}><${Icon} name="panel" /></button>
   </header>`;
 }
@@ -185,7 +193,7 @@ function adviceFor(code) {
 
 function Beginning() {
   const examples = settings.demo
-    ? [t("Hello, who are you?"), t("Show me a table of three rivers and their lengths."), "tag:demo echo:request"]
+    ? [t("Hello, who are you?"), t("Say this back: **bold**, `code`, and a formula, $e^{i\\pi} + 1 = 0$."), "echo:request"]
     : [t("What can you help me with?"), t("Explain a hash table with a small example in Python."), t("Write a haiku about patience.")];
   const begin = (words) => {
     write(words);

@@ -48,7 +48,7 @@ function Actions({ message, isLastOwn, edit }) {
     <${CopyButton} text=${() => textOf(message)} />
     ${isUser && isQuiet && html`<button type="button" class="quiet square small" aria-label=${t("Edit and send again")} title=${t("Edit and send again")} onClick=${edit}><${Icon} name="edit" size=${16} /></button>`}
     ${isLastOwn && isQuiet && html`<button type="button" class="quiet square small" aria-label=${t("Ask again")} title=${t("Ask again")} onClick=${again}><${Icon} name="retry" size=${16} /></button>`}
-    ${message.run_id && html`<button type="button" class="quiet square small" aria-label=${t("What happened in the run")} title=${t("What happened in the run")} onClick=${inspect}><${Icon} name="usage" size=${16} /></button>`}
+    ${message.run_id && html`<button type="button" class="quiet square small" aria-label=${t("What happened in the run")} title=${t("What happened in the run")} onClick=${inspect}><${Icon} name="timeline" size=${16} /></button>`}
   </div>`;
 }
 

@@ -7,8 +7,8 @@ import { route } from "../core/route.js";
 import { hear } from "../core/tabs.js";
 import { listen } from "../core/shortcuts.js";
 import { loadAssistants, loadModels } from "../state/assistants.js";
-import { close, isBusy, lookAgain, open, stop } from "../state/conversation.js";
-import { loadThreads } from "../state/threads.js";
+import { close, isBusy, lookAgain, open, stop, threadId } from "../state/conversation.js";
+import { loadThreads, threads } from "../state/threads.js";
 import { classes, html, useEffect } from "../ui/html.js";
 import { Conversation } from "./conversation.js";
 import { newThread, showShortcuts, sidebarIsOpen } from "./going.js";
@@ -24,6 +24,7 @@ export function Workplace() {
     loadModels().catch(() => {}); // a provider need not tell them; names can be typed
     const ends = [
       effect(openWhatTheAddressSays),
+      effect(nameThePage),
       hear(({ type }) => type === "threads" && loadThreads().catch(complain)),
       listen({
         search: () => ((sidebarIsOpen.value = true), focusSearch()),
@@ -57,6 +58,12 @@ function openWhatTheAddressSays() {
   sidebarIsOpen.value = false;
   if (view === "threads" && id) open(id);
   else if (!view) close();
+}
+
+/** The browser's tab says which thread is open. */
+function nameThePage() {
+  const title = threads.value.find((each) => each.id === threadId.value)?.title;
+  document.title = title ? `${title} · Holdfast` : "Holdfast";
 }
 
 /** Escape closes what lies over the conversation, and else stops the answer. */
