@@ -12,9 +12,11 @@ from django.utils import timezone
 
 from audit import log
 from tenants import auth, tokens
-from tenants.models import ApiToken, EndUser, Provider, Tenant
+from tenants.models import ApiToken, EndUser, MadeFor, Provider, Tenant
+from tenants.models.tokens import full_scopes
 
 SECRETS = frozenset({"digest", "previous_digest", "encrypted_key"})
+MOST_PLAYGROUND_TOKENS = 20  # that one name has at once in a tenant
 
 
 def ensure_tenant(name: str) -> Tenant:
@@ -65,6 +67,37 @@ def issue_token(*, tenant: Tenant, name: str, expires_at: datetime | None = None
     return token, value
 
 
+def issue_playground_token(*, tenant: Tenant, name: str, lasts: timedelta) -> tuple[ApiToken, str]:
+    """A token for a browser, which reads and writes and ends by itself; and its value.
+
+    Those before it that have ended go, and of those that have not the oldest, so that lists do not fill up. What they
+    have done and used keeps their ids, and the audit log their names.
+    """
+    with transaction.atomic():
+        _delete_playground_tokens(tenant, name)
+        return issue_token(
+            tenant=tenant,
+            name=name[:200],
+            expires_at=timezone.now() + lasts,
+            description="Of a browser with the playground. It ends by itself.",
+            made_for=MadeFor.PLAYGROUND,
+            scopes=full_scopes(),
+        )
+
+
+def _delete_playground_tokens(tenant: Tenant, name: str) -> None:
+    """All of the tenant's that have ended, and room for one more of this name."""
+    held = ApiToken.objects.select_for_update(skip_locked=True).filter(tenant=tenant, made_for=MadeFor.PLAYGROUND)
+    kept = 0
+    for token in held.order_by("-pk"):
+        kept += token.is_usable and token.name == name
+        if token.is_usable and (token.name != name or kept < MOST_PLAYGROUND_TOKENS):
+            continue
+        _record("token.deleted", token, tenant_id=tenant.pk, before=_told(token))
+        token.delete()
+    auth.forget_tokens()
+
+
 def change_token(token: ApiToken, changes: Mapping[str, Any]) -> None:
     _change(token, changes, "token.changed", tenant_id=token.tenant_id)
     auth.forget_tokens()
@@ -104,10 +137,11 @@ def revoke_token(token: ApiToken) -> None:
 def provide_token(token: ApiToken, *, base_url: str | None, api_key: str | None) -> None:
     """Says where the models of the token are asked; without an address, that it has no model server of its own.
 
-    A tenant with no other token gets the provider itself, so that it also serves what is done without a token (the
-    search in its files). Without a key that of the present provider stays.
+    A tenant with no other token (browsers' aside) gets the provider itself, so that it also serves what is done without
+    a token (the search in its files). Without a key that of the present provider stays.
     """
-    is_alone = not ApiToken.objects.filter(tenant=token.tenant_id).exclude(pk=token.pk).exists()
+    others = ApiToken.objects.filter(tenant=token.tenant_id, made_for=MadeFor.PROGRAMS).exclude(pk=token.pk)
+    is_alone = not others.exists()
     providers = Provider.objects.filter(tenant=token.tenant_id)
     provider = providers.filter(token=token).first()
     if provider is None and is_alone:

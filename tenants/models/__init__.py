@@ -5,12 +5,13 @@ from tenants.models.kept_answers import KeptAnswer
 from tenants.models.providers import ModelAlias, ModelProfile, Provider
 from tenants.models.scoping import TenantManager, TenantModel, TenantQuerySet, UnscopedQuery
 from tenants.models.tenant import Tenant, WhenBusy, check_hosts
-from tenants.models.tokens import ApiToken
+from tenants.models.tokens import ApiToken, MadeFor
 
 __all__ = [
     "ApiToken",
     "EndUser",
     "KeptAnswer",
+    "MadeFor",
     "ModelAlias",
     "ModelProfile",
     "Provider",

@@ -18,6 +18,13 @@ def full_scopes() -> list[str]:
     return ["read", "write"]
 
 
+class MadeFor(models.TextChoices):
+    """Who uses a token: it says how it is made and how it ends, not what it may do."""
+
+    PROGRAMS = "", "programs"
+    PLAYGROUND = "playground", "a browser with the playground"
+
+
 class ApiToken(models.Model):
     """A key with which a program speaks for a tenant; its value is not stored."""
 
@@ -27,6 +34,9 @@ class ApiToken(models.Model):
     digest = models.CharField(max_length=64, unique=True, editable=False)
     hint = models.CharField(max_length=40, editable=False)
     description = models.CharField(max_length=512, blank=True, default="", db_default="")
+    made_for = models.CharField(
+        max_length=16, choices=MadeFor.choices, blank=True, default=MadeFor.PROGRAMS, db_default="", editable=False
+    )
     # While both are taken: the value before the last rotation, until `previous_until`.
     previous_digest = models.CharField(max_length=64, unique=True, null=True, editable=False)  # noqa: DJ001 unique
     previous_hint = models.CharField(max_length=40, blank=True, default="", db_default="", editable=False)
