@@ -41,6 +41,11 @@ ADMIN_TOKEN = env.text("ADMIN_TOKEN", "APP_AUTH_ADMIN_TOKEN")
 if ADMIN_TOKEN and not DEBUG:
     env.check_secret(ADMIN_TOKEN, "ADMIN_TOKEN", "APP_AUTH_ADMIN_TOKEN", least=16)
 
+# Whoever opens the page at / with it is given a token of the first tenant. Empty: nobody is.
+PLAYGROUND_KEY = env.text("PLAYGROUND_KEY")
+if PLAYGROUND_KEY:
+    env.check_secret(PLAYGROUND_KEY, "PLAYGROUND_KEY", least=20)
+
 # Whether staff with the right to see content are shown any in the admin.
 ADMIN_SHOWS_CONTENT = env.flag("ADMIN_SHOWS_CONTENT", default=True)
 

@@ -11,7 +11,7 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
 
 from assistant_site import health, limits, passthrough
-from assistant_site.playground import pages
+from assistant_site.playground import assets, entering, pages
 from assistant_site.wire import errors, rest
 from assistant_site.wire.headers import request_id
 
@@ -67,6 +67,13 @@ api: list[URLPattern | URLResolver] = [
 
 urlpatterns = [
     path("", pages.home),
+    path("playground", RedirectView.as_view(url="/")),
+    path("playground/", RedirectView.as_view(url="/")),
+    path("playground/assets/<str:digest>/<path:name>", assets.asset),
+    path("playground/enter", entering.enter),
+    path("playground/leave", entering.leave),
+    path("playground/tenants", entering.tenants),
+    path("playground/tenants/<str:tenant_id>/enter", entering.enter_tenant),
     *[path(prefix, include(api)) for prefix in API_PREFIXES],
     path("health", health.health),
     path("healthz", health.healthz),
