@@ -1,6 +1,7 @@
 """What `manage.py up` shows once everything is ready."""
 
 import socket
+from urllib.parse import quote
 
 from django.conf import settings
 
@@ -11,15 +12,16 @@ from assistant_site.embedded.first_start import Made
 LINE = "─" * 78
 
 
-def welcome(made: Made) -> str:
+def welcome(made: Made, playground_key: str) -> str:
     """One screen: where everything is, what was made, and three lines to paste."""
     base = f"http://{address.in_url(address.reachable(settings.HOST))}:{settings.PORT}"
     lines = [
         LINE,
         f"Holdfast {settings.VERSION} is ready.  Ctrl-C ends it; your data stays in {settings.VAR_DIR}.",
         "",
+        f"  Playground   {base}/{f'#key={quote(playground_key)}' if settings.AUTH_ENABLED else ''}",
+        f"               {_playground()}",
         f"  API          {base}/v1   (also {base}/api/v1)",
-        f"  Home page    {base}/",
         f"  API docs     {base}/docs",
         f"  Admin        {base}/admin",
         f"  Model        {_model()}",
@@ -42,6 +44,13 @@ def welcome(made: Made) -> str:
         LINE,
     ]
     return "\n".join(lines)
+
+
+def _playground() -> str:
+    if not settings.AUTH_ENABLED:
+        return "(ready to use by everybody: AUTH_ENABLED is false)"
+    until = "as long as PLAYGROUND_KEY stays" if settings.PLAYGROUND_KEY else "until Holdfast ends"
+    return f"(ready to use; the link holds {until})"
 
 
 def _model() -> str:

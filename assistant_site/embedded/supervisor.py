@@ -1,6 +1,7 @@
 """`manage.py up`: everything Holdfast needs, started in order, kept running, and ended in the opposite order."""
 
 import os
+import secrets
 import signal
 import sys
 import time
@@ -62,8 +63,17 @@ class Supervisor:
         web = [sys.executable, "-m", "daphne", "-b", settings.HOST, "-p", str(settings.PORT)]
         web += ["--application-close-timeout", "5", "assistant_site.asgi:application"]
         worker = [sys.executable, "manage.py", "qcluster"]
+        self._playground_key = settings.PLAYGROUND_KEY or secrets.token_urlsafe(24)
         self._children = [
-            Child("web", web, folder=settings.BASE_DIR, log=logs / "web.log", stop_seconds=WEB_STOP_SECONDS, say=say),
+            Child(
+                "web",
+                web,
+                folder=settings.BASE_DIR,
+                log=logs / "web.log",
+                stop_seconds=WEB_STOP_SECONDS,
+                say=say,
+                environment={"PLAYGROUND_KEY": self._playground_key},
+            ),
             Child(
                 "worker",
                 worker,
@@ -113,7 +123,7 @@ class Supervisor:
                 child.start()
             self._note_children()
             self._wait_ready()
-            self._say(screen.welcome(made))
+            self._say(screen.welcome(made, self._playground_key))
             while True:
                 time.sleep(TEND_SECONDS)
                 self._tend()

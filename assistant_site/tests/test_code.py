@@ -86,7 +86,7 @@ def test_switched_off_nobody_is_asked_and_nothing_is_said(says: Told, settings: 
 
     assert code.state() == State("off")
     assert "code interpreter" not in Client().get("/").content.decode()
-    assert "in a sandbox: off: CODE_INTERPRETER is off." in screen.welcome(Made())
+    assert "in a sandbox: off: CODE_INTERPRETER is off." in screen.welcome(Made(), "a key")
     assert says.asked == 0
 
 
@@ -140,8 +140,8 @@ def test_the_page_and_the_admin_say_why_it_is_off(
 
 
 def test_the_first_screen_tells_it(says: Told, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert f"Code         python in a sandbox: off: {OFF.sentence}\n" in screen.welcome(Made())
+    assert f"Code         python in a sandbox: off: {OFF.sentence}\n" in screen.welcome(Made(), "a key")
     renew(monkeypatch, Told(State("preparing")))
-    assert "Code         python in a sandbox: being prepared; " in screen.welcome(Made())
+    assert "Code         python in a sandbox: being prepared; " in screen.welcome(Made(), "a key")
     renew(monkeypatch, Told(State("available")))
-    assert "Code         python in a sandbox: ready\n" in screen.welcome(Made())
+    assert "Code         python in a sandbox: ready\n" in screen.welcome(Made(), "a key")

@@ -19,9 +19,11 @@ from assistant_site.embedded import address
 from assistant_site.embedded.account import account_for
 from assistant_site.embedded.children import Child, Log
 from assistant_site.embedded.commands import needs_servers
+from assistant_site.embedded.first_start import Made
 from assistant_site.embedded.leftovers import Leftovers
 from assistant_site.embedded.postgres import Postgres
 from assistant_site.embedded.process import CannotStart, Claim, alive, spawn, tail, wait_gone
+from assistant_site.embedded.screen import welcome
 from assistant_site.embedded.services import Services
 from assistant_site.embedded.supervisor import Supervisor, sandbox_environment
 from assistant_site.embedded.valkey import Valkey
@@ -446,6 +448,49 @@ def test_a_sandbox_is_started_unless_it_is_off_or_elsewhere(settings: Settings) 
     assert children() == ["web", "worker", "ingestion", "sandbox"]
     settings.EMBEDDED_SANDBOX = False
     assert children() == ["web", "worker", "ingestion"]
+
+
+def test_the_web_process_alone_is_given_the_playgrounds_key_and_each_start_another(settings: Settings) -> None:
+    def given() -> dict[str, str | None]:
+        return {child.name: child.environment.get("PLAYGROUND_KEY") for child in Supervisor(print)._children}
+
+    first, second = given(), given()
+    assert first["web"] != second["web"]
+    assert len(first.pop("web") or "") >= 30
+    assert not any(first.values())
+    settings.PLAYGROUND_KEY = "a key of the operator's own"
+    assert given()["web"] == settings.PLAYGROUND_KEY
+
+
+@pytest.mark.parametrize(
+    ("auth", "own", "shown"),
+    [
+        (True, "", "/#key=abc%23%2B%20d\n               (ready to use; the link holds until Holdfast ends)\n"),
+        (
+            True,
+            "abc",
+            "/#key=abc%23%2B%20d\n               (ready to use; the link holds as long as PLAYGROUND_KEY stays)\n",
+        ),
+        (False, "", "/\n               (ready to use by everybody: AUTH_ENABLED is false)\n"),
+    ],
+)
+def test_the_first_screen_has_the_link_to_the_playground(auth: bool, own: str, shown: str, settings: Settings) -> None:
+    settings.CODE_INTERPRETER, settings.AUTH_ENABLED, settings.PLAYGROUND_KEY = "off", auth, own
+    screen = welcome(Made(), "abc#+ d")
+    assert f"  Playground   http://127.0.0.1:{settings.PORT}{shown}  API  " in screen
+
+
+def test_a_playground_key_that_can_be_guessed_stops_the_start(tmp_path: Path) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", "from assistant_site import settings"],
+        cwd=PROJECT,
+        env=os.environ | {"HOLDFAST_VAR": str(tmp_path), "PLAYGROUND_KEY": "nineteen characters"},
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 1
+    assert "PLAYGROUND_KEY has fewer than 20 characters and could be guessed" in ran.stderr
+    assert "nineteen characters" not in ran.stderr
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -87,6 +88,18 @@ class Up:
         with urllib.request.urlopen(request, timeout=10) as answer:
             return int(answer.status)
 
+    def post(self, path: str, body: Any) -> tuple[int, Any]:
+        """Status and JSON of the answer."""
+        address = f"http://127.0.0.1:{self.port}{path}"
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(address, json.dumps(body).encode(), headers)
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return int(answer.status), json.load(answer)
+        except urllib.error.HTTPError as refused:
+            with refused:
+                return refused.code, json.load(refused)
+
     def json(self, path: str) -> Any:
         """What a GET answers."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as answer:
@@ -144,6 +157,14 @@ def token_in(screen: str) -> str:
     return found[1]
 
 
+def playground_key_in(screen: str, port: int) -> str:
+    found = re.search(
+        rf"Playground +http://127\.0\.0\.1:{port}/#key=(\S+)\n +\(ready to use; the link holds until", screen
+    )
+    assert found, screen
+    return found[1]
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 def test_first_start_second_start_and_kill(var: Path, port: int) -> None:
     """One story, since each start costs seconds."""
@@ -154,6 +175,10 @@ def test_first_start_second_start_and_kill(var: Path, port: int) -> None:
         assert f"http://127.0.0.1:{port}/v1 " in first.said
         assert first.get("/readyz") == 200
         assert first.get("/v1/assistants", Authorization=f"Bearer {token}") == 200
+        first_key = playground_key_in(first.said, port)
+        status, entered = first.post("/playground/enter", {"key": first_key})
+        assert (status, entered["tenant"]["name"]) == (200, "default")
+        assert first.get("/v1/assistants", Authorization=f"Bearer {entered['token']}") == 200
         assert len(processes_of(var)) > 4
         assert first.signal(signal.SIGTERM) == 0
         assert not processes_of(var), "SIGTERM ends everything before it returns"
@@ -162,6 +187,8 @@ def test_first_start_second_start_and_kill(var: Path, port: int) -> None:
         second.ready()
         assert "shown only now" not in second.said
         assert "create_token" in second.said
+        assert second.post("/playground/enter", {"key": first_key})[0] == 401
+        assert second.post("/playground/enter", {"key": playground_key_in(second.said, port)})[0] == 200
         assert second.get("/v1/assistants", Authorization=f"Bearer {token}") == 200
 
         with up(var, free_port()) as other:
