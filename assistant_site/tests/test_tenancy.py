@@ -272,6 +272,31 @@ def test_a_scope_opens_what_it_names_and_nothing_else() -> None:
         assert may(["read"]) == (ordinary and all(scope.endswith(".read") for scope in needed)), (route, verb)
 
 
+def test_the_playgrounds_addresses_are_closed_to_who_has_no_right(alice: LocalCaller, client: Client) -> None:
+    """Each with its method and what an anonymous request for it is answered; new ones need their line here."""
+    asked = {
+        "playground": ("GET", 302),
+        "playground/": ("GET", 302),
+        "playground/assets/<str:digest>/<path:name>": ("GET", 404),
+        "playground/enter": ("POST", 403),
+        "playground/leave": ("POST", 401),
+        "playground/tenants": ("GET", 401),
+        "playground/tenants/<str:tenant_id>/enter": ("POST", 401),
+    }
+    patterns = [str(entry.pattern) for entry in get_resolver().url_patterns if "playground" in str(entry.pattern)]
+    assert patterns == [*asked]
+    before = rows_of(alice.tenant)
+    for route, (method, status) in asked.items():
+        path = route.replace("<str:tenant_id>", alice.tenant.pk).replace("<str:digest>/<path:name>", "x/y")
+        body = b'{"key": ""}' if method == "POST" else b""
+        assert client.generic(method, f"/{path}", body, "application/json").status_code == status, route
+        if method == "POST" and not path.endswith("leave"):  # an API token opens none of the doors to other tenants
+            sent = {"Authorization": f"Bearer {alice.token}"}
+            refused = client.generic(method, f"/{path}", body, "application/json", headers=sent)
+            assert refused.status_code == status, route
+    assert rows_of(alice.tenant) == before
+
+
 def test_the_admins_pages_are_for_staff_with_the_right(client: Client, django_user_model: Any) -> None:
     pages = [reverse(f"admin:{name}") for name in admin_pages()]
     assert len(pages) > 10
