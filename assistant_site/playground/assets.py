@@ -96,6 +96,11 @@ class Front:
     def import_map(self) -> dict[str, dict[str, str]]:
         return {"imports": {word: self.address(name) for word, name in NAMES.items()}}
 
+    @cached_property
+    def styles(self) -> list[str]:
+        """The style sheets of the page, in the order of their names."""
+        return [name for name in self.files if name.startswith("style/")]
+
     def imported_by(self, name: str) -> list[str]:
         """The files that this module imports statically, itself."""
         asset = self.files[name]

@@ -54,7 +54,7 @@ def home(request: HttpRequest) -> HttpResponse:
         "settings": told,
         # Our own words: no name or path of ours can end a script element.
         "import_map": mark_safe(import_map),  # noqa: S308
-        "styles": front.address("app.css"),
+        "styles": [front.address(name) for name in front.styles],
         "first_styles": front.address("start.css"),
         "program": front.address("app.js"),
         "modules": [front.address(name) for name in front.start],
@@ -87,7 +87,6 @@ def settings_of(request: HttpRequest, front: assets.Front) -> dict[str, Any]:
         "staff": staff_of(request),
         "language": language_of(request),
         "assets": front.base,
-        "links": {"docs": "/docs", "admin": "/admin/", "openapi": "/openapi.json", "ready": "/readyz"},
     }
 
 

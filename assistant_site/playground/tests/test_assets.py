@@ -207,5 +207,5 @@ def test_the_page_loads_ahead_all_that_the_program_needs_first() -> None:
 
 def test_the_first_load_is_small() -> None:
     page = gzip.compress(Client().get("/").content)
-    files = [assets.front().files[name] for name in (*assets.front().start, "start.css", "app.css")]
+    files = [assets.front().files[name] for name in (*assets.front().start, *assets.front().styles)]
     assert len(page) + sum(len(file.zipped or file.data) for file in files) < FIRST_LOAD_BYTES

@@ -106,7 +106,6 @@ def test_the_program_is_told_of_the_server(settings: Settings) -> None:
         "staff": None,
         "language": "en",
         "assets": assets.front().base,
-        "links": {"docs": "/docs", "admin": "/admin/", "openapi": "/openapi.json", "ready": "/readyz"},
     }
 
 
