@@ -4,7 +4,7 @@ import { classes, html, useEffect, useId, useRef, useState } from "./html.js";
 import { Icon } from "./icons.js";
 
 /**
- * `items`: `{label, icon, act, danger, checked, href}` or null (left out). `label` names the button for those who do not
+ * `items`: `{label, icon, act, danger, checked, href}`, `{heading}`, or null (left out). `label` names the button for those who do not
  * see its icon; `children` is what it shows.
  */
 export function Menu({ label, items, children, className = "quiet square", align = "end", above = false }) {
@@ -58,23 +58,28 @@ export function Menu({ label, items, children, className = "quiet square", align
     </button>
     ${isOpen &&
     html`<div id=${id} role="menu" aria-label=${label} class=${classes("menu-list", align, { above })} onKeyDown=${keys}>
-      ${shown.map((item) =>
-        item.href
-          ? html`<a role="menuitem" tabindex="-1" href=${item.href} target="_blank" rel="noreferrer" onClick=${shut}>
-              ${item.icon && html`<${Icon} name=${item.icon} />`}<span>${item.label}</span>
-            </a>`
-          : html`<button
-              type="button"
-              role=${item.checked === undefined ? "menuitem" : "menuitemradio"}
-              aria-checked=${item.checked}
-              tabindex="-1"
-              class=${classes({ danger: item.danger })}
-              onClick=${() => pick(item)}
-            >
-              ${item.icon && html`<${Icon} name=${item.icon} />`}<span>${item.label}</span>
-              ${item.checked && html`<${Icon} name="check" />`}
-            </button>`,
-      )}
+      ${shown.map((item) => html`<${Item} item=${item} pick=${pick} />`)}
     </div>`}
   </div>`;
+}
+
+function Item({ item, pick }) {
+  if (item.heading) return html`<h3 role="presentation">${item.heading}</h3>`;
+  const shown = html`
+    ${item.icon && html`<${Icon} name=${item.icon} />`}<span>${item.label}</span>
+    ${item.checked && html`<${Icon} name="check" />`}
+  `;
+  if (item.href) {
+    return html`<a role="menuitem" tabindex="-1" href=${item.href} target="_blank" rel="noreferrer" onClick=${() => pick(item)}>${shown}</a>`;
+  }
+  return html`<button
+    type="button"
+    role=${item.checked === undefined ? "menuitem" : "menuitemradio"}
+    aria-checked=${item.checked}
+    tabindex="-1"
+    class=${classes({ danger: item.danger })}
+    onClick=${() => pick(item)}
+  >
+    ${shown}
+  </button>`;
 }

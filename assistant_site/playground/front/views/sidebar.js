@@ -146,9 +146,11 @@ function Footer() {
     { label: t("Keyboard shortcuts"), icon: "keyboard", act: showShortcuts },
     { label: t("API reference"), icon: "code", href: "/docs" },
     { label: t("Admin"), icon: "settings", href: "/admin/" },
-    ...languageItems(),
-    ...themeItems(),
     settings.auth ? { label: t("Sign out"), icon: "back", act: signOut } : null,
+    { heading: t("Language") },
+    ...languageItems(),
+    { heading: t("Look") },
+    ...themeItems(),
   ];
   return html`<div class="sidebar-foot">
     <button type="button" class="quiet" aria-current=${route.value.view === "usage" ? "page" : undefined} onClick=${() => go("usage")}><${Icon} name="usage" /><span>${t("Usage")}</span></button>
