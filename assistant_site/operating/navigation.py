@@ -70,7 +70,12 @@ GROUPS: list[tuple[str, list[tuple[str, str, str]]]] = [
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
     """The groups, each with the lists that this user may see."""
     shown: list[dict[str, Any]] = [
-        {"items": [{"title": "Overview", "icon": "dashboard", "link": reverse("admin:index")}]}
+        {
+            "items": [
+                {"title": "Overview", "icon": "dashboard", "link": reverse("admin:index")},
+                {"title": "Playground", "icon": "forum", "link": "/"},
+            ]
+        }
     ]
     for title, models in GROUPS:
         items = []
