@@ -34,6 +34,8 @@ def create_thread(
     tool_resources: dict[str, Any],
     metadata: dict[str, str],
     user: str = "",
+    title: str = "",
+    archived: bool = False,
     costs_tokens: bool = False,
 ) -> Thread:
     """A thread with these validated messages in their order, for this end user if one is named.
@@ -41,7 +43,9 @@ def create_thread(
     `costs_tokens`: a run is made with it.
     """
     end_users.admit(tenant.pk, user, costs_tokens=costs_tokens)
-    thread = Thread(tenant=tenant, metadata=metadata, message_count=len(messages), end_user=user)
+    thread = Thread(tenant=tenant, metadata=metadata, message_count=len(messages), end_user=user, title=title)
+    if archived:
+        thread.archived_at = timezone.now()
     if len(messages) > MAX_MESSAGES:
         raise _full(thread.id)
     with transaction.atomic():
@@ -73,6 +77,9 @@ def modify_thread(*, tenant: Tenant, thread_id: str, changes: dict[str, Any]) ->
         if "tool_resources" in changes:
             wanted = resources.settled(tenant, changes["tool_resources"], known=thread.tool_resources)
             changes = changes | {"tool_resources": thread.tool_resources | wanted}
+        if "archived" in changes:
+            since = (thread.archived_at or timezone.now()) if changes["archived"] else None
+            changes = {name: value for name, value in changes.items() if name != "archived"} | {"archived_at": since}
         if changes:
             thread.change(**changes)
     return thread

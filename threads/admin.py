@@ -13,21 +13,24 @@ from threads.models import Message, MessageStatus, Thread
 
 @admin.register(Thread)
 class ThreadAdmin(Kept):
-    list_display = ["id_", "of_tenant", "of_user", "message_count", "active", "made"]
+    list_display = ["id_", "title", "of_tenant", "of_user", "message_count", "active", "archived", "made"]
     list_filter = [filters.OfTenant, filters.Since]
     list_select_related = ["tenant"]
     search_help_text = "Id or its beginning, or a tenant's name."
     is_large = True
-    content = ["metadata", "tool_resources"]
+    content = ["title", "metadata", "tool_resources"]
     change_form_outer_after_template = "admin/thread_overview.html"
     fields = [
         ("id", "tenant"),
         ("of_user", "message_count"),
-        ("active", "created_at"),
+        ("active", "created_at", "archived_at"),
+        "title",
         "tool_resources",
         "metadata",
     ]
-    readonly_fields = ["id", "tenant", "of_user", "message_count", "active", "created_at"]
+    readonly_fields = [
+        *("id", "tenant", "of_user", "message_count", "active", "created_at", "archived_at", "title"),
+    ]
 
     @display(description="id")
     def id_(self, thread: Thread) -> str:
@@ -40,6 +43,10 @@ class ThreadAdmin(Kept):
     @display(description="run under way")
     def active(self, thread: Thread) -> str:
         return shown.id_link("runs.run", thread.active_run_id)
+
+    @display(description="archived", boolean=True)
+    def archived(self, thread: Thread) -> bool:
+        return thread.is_archived
 
 
 @admin.register(Message)

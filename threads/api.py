@@ -1,25 +1,30 @@
 """`/threads` and `/threads/{id}/messages`."""
 
+from typing import Any
+
 from django.http.response import HttpResponseBase
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from assistant_site import valkey
-from assistant_site.wire.lists import PageQuery, page, single
+from assistant_site.wire import grammar
+from assistant_site.wire.lists import PageQuery, body_of, one_of, page, rows_of_page, single
 from assistant_site.wire.pages import DeletedSerializer, list_of, page_parameters
 from assistant_site.wire.rest import WireView
 from tenants import end_users
-from threads import actions, waiting
+from threads import actions, titles, waiting
 from threads.models import Message, Thread
 from threads.serializers import (
     CreateMessageRequestSerializer,
     CreateThreadRequestSerializer,
+    ListedThreadObjectSerializer,
     MessageObjectSerializer,
     ModifyMessageRequestSerializer,
     ModifyThreadRequestSerializer,
     ThreadObjectSerializer,
 )
+from threads.titles import MAX_SEARCH
 
 
 class ThreadListView(WireView):
@@ -29,15 +34,41 @@ class ThreadListView(WireView):
 
     @extend_schema(
         description="An extension: the hosted API had no list of threads.",
-        parameters=page_parameters(OpenApiParameter("user", str, description="Only threads for this end user.")),
-        responses=list_of(ThreadObjectSerializer),
+        parameters=page_parameters(
+            OpenApiParameter("user", str, description="Only threads for this end user."),
+            OpenApiParameter("archived", str, enum=["true", "false"], description="Only those that are, or are not."),
+            OpenApiParameter(
+                "search",
+                str,
+                description=f"Only threads with these words, up to {MAX_SEARCH} characters, in their title or their "
+                "first messages. While `has_more` is true, go on with `after` from `last_id`, also where a page "
+                "has no threads.",
+            ),
+        ),
+        responses=list_of(ListedThreadObjectSerializer),
     )
     def get(self, request: Request) -> Response:
         query = PageQuery.of(request.query_params)
         threads = Thread.objects.of(self.tenant)
         if user := single(request.query_params, "user"):
             threads = threads.filter(end_user=user)
-        return Response(page(threads, query, ThreadObjectSerializer.of))
+        wanted = one_of(request.query_params, "archived", "true", "false")
+        archived = None if wanted is None else wanted == "true"
+        words = single(request.query_params, "search")
+        if words is None:
+            found, has_more = rows_of_page(titles.narrowed(threads, archived), query)
+            return Response(self._body(found, has_more))
+        if len(words) > MAX_SEARCH:
+            raise grammar.too_long(words, MAX_SEARCH).under("search")
+        found, goes_on = titles.search(threads, query, words, archived=archived)
+        body = self._body(found, goes_on is not None)
+        if goes_on:
+            body["first_id" if query.is_backwards else "last_id"] = goes_on
+        return Response(body)
+
+    def _body(self, threads: list[Thread], has_more: bool) -> dict[str, Any]:
+        titles.entitle(self.tenant, threads)
+        return body_of([ListedThreadObjectSerializer.of(thread) for thread in threads], has_more)
 
     @extend_schema(
         parameters=[end_users.PARAMETER], request=CreateThreadRequestSerializer, responses=ThreadObjectSerializer

@@ -13,6 +13,7 @@ from assistant_site.wire.ids import WireIdField
 from tenants.models import TenantModel
 
 MAX_MESSAGES = 100_000
+MAX_TITLE = 200
 
 
 class Thread(TenantModel):
@@ -25,6 +26,12 @@ class Thread(TenantModel):
     active_run_id = models.CharField(max_length=64, null=True, editable=False)  # noqa: DJ001
     message_count = models.IntegerField(default=0, editable=False)
     end_user = models.CharField(max_length=128, blank=True, default="", db_default="")
+    # As it was given; without one, lists make one of the first message (`titles`).
+    title = models.CharField(max_length=MAX_TITLE, blank=True, default="", db_default="")
+    archived_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    # Not stored: its title in a list.
+    shown_title = ""
 
     class Meta(TenantModel.Meta):
         indexes = [
@@ -32,10 +39,16 @@ class Thread(TenantModel):
             models.Index(
                 fields=["tenant", "end_user", "id"], name="threads_of_end_user", condition=~models.Q(end_user="")
             ),
+            # Of many threads few are archived; the others' list needs no index of its own.
+            models.Index(fields=["tenant", "id"], name="threads_archived", condition=~models.Q(archived_at=None)),
         ]
 
     def __str__(self) -> str:
         return str(self.id)
+
+    @property
+    def is_archived(self) -> bool:
+        return self.archived_at is not None
 
 
 class MessageStatus(models.TextChoices):

@@ -3,9 +3,12 @@
 import re
 from typing import Any
 
+from rest_framework import serializers
+
 from assistant_site.wire import grammar
 from assistant_site.wire.errors import InvalidRequest
 from assistant_site.wire.fields import (
+    Boolean,
     ByType,
     Constant,
     ListOf,
@@ -23,6 +26,7 @@ from assistant_site.wire.fields import (
 )
 from assistant_site.wire.tools import NewToolResourcesSerializer, ToolResourcesSerializer
 from tenants.end_users import EndUserName
+from threads.models import MAX_TITLE
 
 MAX_TEXT = 256_000
 IMAGE_EXTENSIONS = (".jpeg", ".jpg", ".png", ".gif", ".webp")
@@ -131,6 +135,8 @@ class ModifyMessageRequestSerializer(RequestSerializer):
 class ModifyThreadRequestSerializer(RequestSerializer):
     tool_resources = ToolResourcesSerializer(default=dict)
     metadata = Metadata()
+    title = Text(most=MAX_TITLE, default="")
+    archived = Boolean(default=False)
 
 
 class CreateThreadRequestSerializer(RequestSerializer):
@@ -138,6 +144,8 @@ class CreateThreadRequestSerializer(RequestSerializer):
     tool_resources = NewToolResourcesSerializer(default=dict)
     metadata = Metadata()
     user = EndUserName()
+    title = Text(most=MAX_TITLE, default="")
+    archived = Boolean(default=False)
 
 
 class ThreadObjectSerializer(ObjectSerializer):
@@ -149,9 +157,23 @@ class ThreadObjectSerializer(ObjectSerializer):
 
     @classmethod
     def of(cls, row: Any) -> dict[str, Any]:
-        """With `user`, which OpenAI's threads do not have, only if one was named."""
+        """With `user`, `title` and `archived`, which OpenAI's threads do not have, only if they were set."""
         wire = super().of(row)
-        return wire | {"user": row.end_user} if row.end_user else wire
+        if row.end_user:
+            wire["user"] = row.end_user
+        if row.title:
+            wire["title"] = row.title
+        if row.is_archived:
+            wire["archived"] = True
+        return wire
+
+
+class ListedThreadObjectSerializer(ThreadObjectSerializer):
+    """A thread in our list of threads, with what a page shows of each. `shown_title` is set by `titles.entitle`."""
+
+    title = Plain(source="shown_title")
+    archived = serializers.BooleanField(source="is_archived")
+    active_run_id = Plain(allow_null=True)
 
 
 class MessageObjectSerializer(ObjectSerializer):

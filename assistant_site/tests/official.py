@@ -50,7 +50,8 @@ def without_extensions(value: Any) -> Any:
     if isinstance(plain.get("tool_choice"), dict) and plain["tool_choice"]["type"] not in TOOLS:
         plain["tool_choice"] = "auto"
     if plain.get("object") in ("thread", "thread.run"):
-        plain.pop("user", None)
+        for ours in ("user", "title", "archived"):
+            plain.pop(ours, None)
     if plain.pop("submit_tool_approval", None):
         plain["type"] = "submit_tool_outputs"
     return plain

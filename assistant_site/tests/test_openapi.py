@@ -75,7 +75,7 @@ def test_the_example_of_an_action_makes_one(document: dict[str, Any], alice: Loc
     assert action["authentication"] == {"type": "bearer", "secret": "********"}
 
 
-OUR_FIELDS = {"extra_body", "tool_approvals", "user"}  # docs/extensions.md
+OUR_FIELDS = {"extra_body", "tool_approvals", "user", "title", "archived"}  # docs/extensions.md
 
 
 def test_request_fields_are_openais(document: dict[str, Any]) -> None:

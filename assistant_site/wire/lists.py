@@ -76,24 +76,41 @@ class PageQuery:
             before=single(query, "before"),
         )
 
+    @property
+    def is_backwards(self) -> bool:
+        """A `before` alone asks for the rows nearest to it, still in the requested order."""
+        return bool(self.before and not self.after)
+
+    def ordered(self, rows: QuerySet[Row]) -> QuerySet[Row]:
+        """The rows that the page may be of, from its cursor away."""
+        if self.after:
+            rows = rows.filter(**{"pk__lt" if self.descending else "pk__gt": self.after})
+        if self.before:
+            rows = rows.filter(**{"pk__gt" if self.descending else "pk__lt": self.before})
+        return rows.order_by("-pk" if self.descending != self.is_backwards else "pk")
+
+    def beyond(self, rows: QuerySet[Row], id: str) -> QuerySet[Row]:
+        """Those of the `ordered` rows that come behind this id."""
+        return rows.filter(**{"pk__lt" if self.descending != self.is_backwards else "pk__gt": id})
+
 
 def page(rows: QuerySet[Row], query: PageQuery, render: Callable[[Row], dict[str, Any]]) -> dict[str, Any]:
-    """The list body of one page. One query, whose cost does not depend on how far the page is.
+    """The list body of one page. One query, whose cost does not depend on how far the page is."""
+    found, has_more = rows_of_page(rows, query)
+    return body_of([render(row) for row in found], has_more)
 
-    A `before` alone gives the rows nearest to it, still in the requested order.
-    """
-    if query.after:
-        rows = rows.filter(**{"pk__lt" if query.descending else "pk__gt": query.after})
-    if query.before:
-        rows = rows.filter(**{"pk__gt" if query.descending else "pk__lt": query.before})
-    backwards = bool(query.before and not query.after)
-    newest_first = query.descending != backwards
-    found = list(rows.order_by("-pk" if newest_first else "pk")[: query.limit + 1])
+
+def rows_of_page(rows: QuerySet[Row], query: PageQuery) -> tuple[list[Row], bool]:
+    """The rows of one page in the requested order, and whether there are more."""
+    found = list(query.ordered(rows)[: query.limit + 1])
     has_more = len(found) > query.limit
     found = found[: query.limit]
-    if backwards:
+    if query.is_backwards:
         found.reverse()
-    data = [render(row) for row in found]
+    return found, has_more
+
+
+def body_of(data: list[dict[str, Any]], has_more: bool) -> dict[str, Any]:
     return {
         "object": "list",
         "data": data,

@@ -214,9 +214,11 @@ def test_unknown_end_users(alice: LocalCaller, name: str) -> None:
 
 
 def test_what_is_known_of_an_end_user_can_be_exported(alice: LocalCaller, bob: LocalCaller, hers: Hers) -> None:
+    alice.post(f"threads/{hers.thread}", {"title": "Her lamps", "archived": True})
     answer = alice.get(f"end_users/{NAME}/export")
     told = [json.loads(line) for line in answer.body.splitlines()]
     assert [each["object"] for each in told[:4]] == ["end_user", "thread", "thread.message", "thread.run"]
+    assert (told[1]["title"], told[1]["archived"]) == ("Her lamps", True)
     assert {each["id"] for each in told if each["object"] == "file"} == set(hers.files.values())
     assert told[-1]["id"] == hers.other_run
     assert bob.get(f"end_users/{NAME}/export").status == 404

@@ -43,9 +43,10 @@ def plant(alice: LocalCaller) -> dict[str, Any]:
         tools=[{"type": "function", "function": {"name": "look", "description": WORD}}],
     )
     thread = Thread.objects.of(tenant).get(
-        pk=alice.post("threads", {"messages": [{"role": "user", "content": f"A {WORD} question"}], "metadata": said})[
-            "id"
-        ]
+        pk=alice.post(
+            "threads",
+            {"messages": [{"role": "user", "content": f"A {WORD} question"}], "metadata": said, "title": f"On {WORD}"},
+        )["id"]
     )
     store = VectorStore.objects.create(tenant=tenant, name="Manuals", description=WORD, metadata=said)
     kept = StoreFile.objects.create(tenant=tenant, file=file, vector_store=store, attributes=said)

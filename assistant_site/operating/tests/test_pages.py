@@ -18,10 +18,10 @@ SUPPORTED = {
     *("metering.usageday", "metering.ledgerentry", "metering.budget"),
 }
 # Where superusers are shown what was planted. On the lists of the others no content stands.
-SHOWN_IN_LISTS = {"threads.message", "files.file", "files.upload", "tools.codefile"}
+SHOWN_IN_LISTS = {"threads.thread", "threads.message", "files.file", "files.upload", "tools.codefile"}
 SHOWN_IN_PAGES = SHOWN_IN_LISTS | {
     "audit.auditentry",
-    *("assistants.assistant", "threads.thread", "runs.run", "vector_stores.vectorstore", "vector_stores.storefile"),
+    *("assistants.assistant", "runs.run", "vector_stores.vectorstore", "vector_stores.storefile"),
     *("tools.codespace", "tools.action"),
 }
 
