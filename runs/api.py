@@ -14,7 +14,7 @@ from assistant_site.wire import grammar
 from assistant_site.wire.lists import PageQuery, number_of, one_of, page, several, single, whole_number
 from assistant_site.wire.pages import list_of, page_parameters
 from assistant_site.wire.rest import WireView
-from runs import actions
+from runs import actions, trace
 from runs.following import Goal
 from runs.machine import Status
 from runs.models import Run, RunStep
@@ -25,6 +25,7 @@ from runs.serializers import (
     ModifyRunRequestSerializer,
     RunObjectSerializer,
     RunStepObjectSerializer,
+    RunTraceObjectSerializer,
     SubmitToolOutputsRunRequestSerializer,
     step_object,
 )
@@ -235,3 +236,18 @@ class RunEventsView(WireView):
             after = number_of(last, "Last-Event-ID", low=0, high=MAX_POSITION)
         run = Run.objects.of(self.tenant).filter(thread_id=thread_id).fetch(run_id)
         return RunStream(run.pk, after=after, goal=Goal.of(run), keep_alive=True)
+
+
+class RunTraceView(WireView):
+    resource = "runs"
+    needs_beta = True
+    operation_ids = {"GET": "getRunTrace"}
+
+    @extend_schema(
+        description="An extension: when each turn of the model and each call of a tool happened, and what it cost. "
+        "Times are seconds since 1970 with milliseconds; null is what is not known, or not yet so.",
+        responses=RunTraceObjectSerializer,
+    )
+    def get(self, request: Request, thread_id: str, run_id: str) -> Response:
+        run = Run.objects.of(self.tenant).filter(thread_id=thread_id).fetch(run_id)
+        return answer(run, RunTraceObjectSerializer.of(trace.of(run, trace.Turn)))

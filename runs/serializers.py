@@ -10,6 +10,7 @@ from assistant_site.wire.fields import (
     Boolean,
     Constant,
     Decimal,
+    FineTime,
     FreeObject,
     Integer,
     ListOf,
@@ -198,6 +199,60 @@ class RunStepObjectSerializer(ObjectSerializer):
     step_details = PlainObject()
     metadata = PlainObject()
     usage = PlainObject(allow_null=True)
+
+
+class TokensSerializer(ObjectSerializer):
+    prompt_tokens = serializers.IntegerField()
+    completion_tokens = serializers.IntegerField()
+    total_tokens = serializers.IntegerField()
+
+
+class CostSerializer(ObjectSerializer):
+    amount = Plain()
+    currency = Plain()
+
+
+class TracedCallSerializer(ObjectSerializer):
+    id = Plain()
+    type = Plain()
+    name = Plain()
+    arguments = Plain()
+    output = Plain(allow_null=True)
+    began_at = FineTime(source="began", allow_null=True)
+    ended_at = FineTime(source="ended", allow_null=True)
+
+
+class TracedTurnSerializer(ObjectSerializer):
+    number = serializers.IntegerField()
+    status = Plain()
+    model = Plain()
+    began_at = FineTime(source="began", allow_null=True)
+    spoke_at = FineTime(source="spoke", allow_null=True)
+    settled_at = FineTime(source="settled", allow_null=True)
+    ended_at = FineTime(source="ended", allow_null=True)
+    step_ids = serializers.ListField(child=serializers.CharField())
+    message_id = Plain(allow_null=True)
+    usage = TokensSerializer(allow_null=True)
+    costs = CostSerializer(many=True)
+    error = Plain(allow_null=True)
+    calls = TracedCallSerializer(many=True)
+
+
+class RunTraceObjectSerializer(ObjectSerializer):
+    """A `trace.Trace`."""
+
+    object = Constant("thread.run.trace")
+    run_id = Plain(source="run.id")
+    thread_id = Plain(source="run.thread_id")
+    status = Plain(source="run.status")
+    created_at = FineTime(source="run.created_at")
+    started_at = FineTime(source="run.started_at", allow_null=True)
+    first_word_at = FineTime(source="first_word", allow_null=True)
+    ended_at = FineTime(source="ended", allow_null=True)
+    attempts = serializers.IntegerField(source="run.attempt")
+    usage = TokensSerializer(allow_null=True)
+    costs = CostSerializer(many=True)
+    turns = TracedTurnSerializer(many=True)
 
 
 def step_object(step: "RunStep", include: Collection[str]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import copy
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -85,6 +86,7 @@ class Serving:
         assert call.tool is not None
         is_resumed = call.begun is not None
         self._under_way.add(index)
+        call.began_at = call.began_at or time.time()  # of one that is taken up again, the first time
         if not is_resumed:
             call.begun = await call.tool.begin(self._context(index))
             if call.begun is not None:
@@ -94,6 +96,7 @@ class Serving:
         if call.is_function and not call.is_approved:
             self._grow(index, {"output": result.output})
         call.take(result)
+        call.ended_at = time.time()
         self._under_way.remove(index)
         if self._is_kept and self._under_way:  # else the step is about to be completed
             await self._keep_all()

@@ -43,6 +43,9 @@ class Call:
     is_approved: bool = False  # by the caller, where that is needed
     begun: dict[str, Any] | None = None  # what its tool's `begin` gave
     listener: Listener | None = None
+    # When its tool was set to work, and was done; seconds since 1970.
+    began_at: float | None = None
+    ended_at: float | None = None
 
     @classmethod
     def new(cls, id: str, name: str, offered: Offered | None) -> "Call":
@@ -59,6 +62,7 @@ class Call:
             return cls(function["name"], entry, None, function["arguments"], function["output"])
         call = cls(kept["name"], entry, offered, kept["arguments"], kept["output"], result_from(kept))
         call.begun, call.is_approved = kept.get("begun"), kept.get("approved", False)
+        call.began_at, call.ended_at = kept.get("times", (None, None))
         if offered is None and call.output is None:
             what = "was not" if call.begun is None else "may have been"
             call.answer(f"The tool '{call.name}' is not available any more. This call {what} carried out.")
@@ -131,6 +135,8 @@ class Call:
             kept["begun"] = self.begun
         if self.is_approved:
             kept["approved"] = True
+        if self.began_at is not None:
+            kept["times"] = [self.began_at, self.ended_at]
         return kept
 
 

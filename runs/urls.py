@@ -15,6 +15,7 @@ urlpatterns = [
     path("threads/<str:thread_id>/runs/<str:run_id>/cancel", api.CancelRunView.as_view()),
     path("threads/<str:thread_id>/runs/<str:run_id>/submit_tool_outputs", api.SubmitToolOutputsView.as_view()),
     path("threads/<str:thread_id>/runs/<str:run_id>/events", api.RunEventsView.as_view()),
+    path("threads/<str:thread_id>/runs/<str:run_id>/trace", api.RunTraceView.as_view()),
     path("threads/<str:thread_id>/runs/<str:run_id>/steps", api.RunStepListView.as_view()),
     path("threads/<str:thread_id>/runs/<str:run_id>/steps/<str:step_id>", api.RunStepDetailView.as_view()),
 ]

@@ -11,9 +11,9 @@ from django.conf import settings
 
 from assistant_site.staff import content, shown
 from metering.models import LedgerEntry
-from runs import context, events, sent_prompts, serving
-from runs.machine import ACTIVE, HELD, Status
-from runs.models import Run, RunStep, StepStatus
+from runs import context, events, sent_prompts, serving, trace
+from runs.machine import ACTIVE, HELD
+from runs.models import Run
 from runs.windows import profile_for
 from tenants.models import Provider
 from threads.models import Message
@@ -38,7 +38,7 @@ class Passage:
 
 @dataclass(frozen=True)
 class Call:
-    """A tool that the model called."""
+    """A tool that the model called, as it is shown."""
 
     id: str
     type: str
@@ -49,21 +49,11 @@ class Call:
 
 
 @dataclass
-class Turn:
-    """A model turn: when it began, spoke, stopped speaking and was over; `None` for what is not known or not yet so."""
+class Turn(trace.Turn):
+    """A model turn, with what only staff are shown of it."""
 
-    number: int
-    began: datetime | None = None
-    spoke: datetime | None = None
-    settled: datetime | None = None
-    ended: datetime | None = None
-    status: str = ""
-    error: str = ""
-    calls: list[Call] = field(default_factory=list)
+    shown_calls: list[Call] = field(default_factory=list)
     text: str = ""
-    message_id: str = ""
-    spent: dict[str, Any] = field(default_factory=dict)
-    entry: LedgerEntry | None = None
     provider: str = ""
     prompt: list[dict[str, str]] | None = None
     tools: str = ""
@@ -125,15 +115,14 @@ def of(blanked: Run, user: Any) -> Inspection:
     """
     run: Run = Run.objects.across_tenants().select_related("tenant").get(pk=blanked.pk)
     shows_content = content.is_shown_to(user)
-    steps = list(RunStep.objects.across_tenants().filter(run_id=run.pk).order_by("pk"))
-    entries = list(LedgerEntry.objects.across_tenants().filter(run_id=run.pk).order_by("pk"))
+    traced = trace.of(run, Turn)
+    turns, entries = traced.turns, traced.entries
     messages = list(Message.objects.across_tenants().filter(run_id=run.pk).order_by("pk"))
-    turns = _turns(run, steps, entries, messages, shows_content)
+    _show(turns, entries, messages, shows_content)
     if shows_content:
         _add_prompts(run, turns)
     told = events.told_of(run.pk)
-    ended = _ended(run, turns)
-    first = min((turn.spoke for turn in turns if turn.spoke), default=None)
+    ended, first = traced.last_moment, traced.first_word
     neighbours = Run.objects.across_tenants().filter(thread_id=run.thread_id).exclude(pk=run.pk)
     stores = {*run.assistant_stores, *run.thread_stores}
     return Inspection(
@@ -158,11 +147,6 @@ def of(blanked: Run, user: Any) -> Inspection:
     )
 
 
-def _ended(run: Run, turns: list[Turn]) -> datetime | None:
-    known = run.completed_at or run.failed_at or run.cancelled_at
-    return known or max((turn.ended for turn in turns if turn.ended), default=None)
-
-
 def _cost(entries: list[LedgerEntry]) -> str:
     sums: dict[str, Any] = {}
     for entry in entries:
@@ -178,42 +162,16 @@ def _event(told: events.Told, shows_content: bool) -> Event:
 # --- Turns -----------------------------------------------------------------------------------------------------------
 
 
-def _turns(
-    run: Run, steps: list[RunStep], entries: list[LedgerEntry], messages: list[Message], shows_content: bool
-) -> list[Turn]:
-    """The turns in their order: each begins where the one before it ended."""
-    turns: dict[int, Turn] = {}
-    texts = {message.pk: message.text for message in messages}
-    for step in steps:
-        turn = turns.setdefault(step.turn, Turn(step.turn))
-        turn.spoke = min(filter(None, [turn.spoke, step.created_at]))
-        end = step.completed_at or step.failed_at or step.cancelled_at or step.expired_at
-        turn.ended = max(filter(None, [turn.ended, end]), default=None)
-        turn.status = step.status
-        turn.error = (step.last_error or {}).get("message", "") if shows_content else turn.error
-        turn.spent = step.spent or turn.spent
-        if step.type == "message_creation":
-            turn.message_id = step.step_details["message_creation"]["message_id"]
-            turn.text = texts.get(turn.message_id, "") if shows_content else ""
-        else:
-            turn.calls += _calls(step, shows_content)
+def _show(turns: list[Turn], entries: list[LedgerEntry], messages: list[Message], shows_content: bool) -> None:
+    """Adds to the turns what is shown of them, and takes away what this user may not see."""
+    texts = {message.pk: message.text for message in messages} if shows_content else {}
     providers = _provider_names(entries)
-    for entry in entries:
-        number = int(entry.key.rpartition("/")[2]) if entry.key.rpartition("/")[2].isdigit() else 0
-        if number in turns:
-            turns[number].entry = entry
-            turns[number].settled = entry.settled_at
-            turns[number].provider = providers.get(entry.provider_id, entry.provider_id)
-    if run.status == Status.IN_PROGRESS and run.turns + 1 not in turns:
-        turns[run.turns + 1] = Turn(run.turns + 1, status=StepStatus.IN_PROGRESS)
-    ordered = [turns[number] for number in sorted(turns)]
-    before = run.started_at
-    for turn in ordered:
-        # A run that waited for its caller's outputs was claimed again: what came before is older than `started_at`.
-        began = turn.entry.created_at if turn.entry is not None else before
-        turn.began = began if began is None or turn.spoke is None or began <= turn.spoke else turn.spoke
-        before = turn.ended
-    return ordered
+    for turn in turns:
+        turn.text = texts.get(turn.message_id or "", "")
+        turn.error = turn.error if shows_content else None
+        turn.shown_calls = [_call(call, shows_content) for call in turn.calls]
+        if turn.entry is not None:
+            turn.provider = providers.get(turn.entry.provider_id, turn.entry.provider_id)
 
 
 def _provider_names(entries: list[LedgerEntry]) -> dict[str, str]:
@@ -221,25 +179,15 @@ def _provider_names(entries: list[LedgerEntry]) -> dict[str, str]:
     return dict(Provider.objects.filter(pk__in=ids).values_list("pk", "name")) if ids else {}
 
 
-def _calls(step: RunStep, shows_content: bool) -> list[Call]:
-    served = step.carry.get("served", {})
-    found = []
-    for index, call in enumerate(step.step_details.get("tool_calls", [])):
-        kept = served.get(str(index)) or {}
-        function = call.get("function") or {}
-        name = kept.get("name") or function.get("name") or call["type"]
-        output = kept.get("output", function.get("output"))
-        found.append(
-            Call(
-                id=call.get("id", ""),
-                type=call["type"],
-                name=name,
-                arguments=_pretty(kept.get("arguments") or function.get("arguments") or "") if shows_content else "",
-                output=(output if isinstance(output, str) else None) if shows_content else None,
-                passages=_passages(call, kept, shows_content),
-            )
-        )
-    return found
+def _call(call: trace.Call, shows_content: bool) -> Call:
+    return Call(
+        id=call.id,
+        type=call.type,
+        name=call.name,
+        arguments=_pretty(call.arguments) if shows_content else "",
+        output=call.output if shows_content else None,
+        passages=_passages(call.entry, call.kept, shows_content),
+    )
 
 
 def _pretty(text: str) -> str:

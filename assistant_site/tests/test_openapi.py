@@ -22,7 +22,7 @@ BUDGETS = {"listBudgets", "createBudget", "getBudget", "modifyBudget", "deleteBu
 PRICES = {"listPrices", "createPrice", "deletePrice"}
 OPERATING = {"getUsage", "getLimits", "listAuditLog"} | TOKENS | TENANTS | END_USERS | BUDGETS | PRICES
 # Ours, not OpenAI's.
-EXTENSIONS = {"listThreads", "streamRunEvents"} | ACTIONS | MCP | OPERATING
+EXTENSIONS = {"listThreads", "streamRunEvents", "getRunTrace"} | ACTIONS | MCP | OPERATING
 
 
 @pytest.fixture(scope="module")

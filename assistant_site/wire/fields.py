@@ -336,6 +336,13 @@ class UnixTime(serializers.IntegerField):
         return int(value.timestamp())
 
 
+class FineTime(serializers.FloatField):
+    """A moment in seconds since 1970, with milliseconds."""
+
+    def to_representation(self, value: datetime) -> float:  # type: ignore[override]
+        return round(value.timestamp(), 3)
+
+
 @extend_schema_field({"type": "object", "additionalProperties": True})
 class PlainObject(serializers.JSONField):
     """JSON as it is stored: an object."""
