@@ -15,9 +15,9 @@ LONGEST = 80  # of a title that is made; the same with its "…"
 BEGINNING = 50  # messages of a thread that are looked at, for its title and by a search
 MAX_SEARCH = 200
 
-# A search looks at so many threads and no more, a batch at once; the first batches are small, because they usually
-# fill the page. Nor does it begin another batch after so many seconds: a few long threads cost as much as many short.
-BATCHES = (50, 100, 200, 300, 350)
+# A search looks at so many threads and no more, a batch at once. Nor does it begin another batch after so many seconds:
+# texts of 120 MB take one, which is what ten threads may have in their first messages; so the first batch is small.
+BATCHES = (10, 40, 150, 300, 500)
 SEARCH_SECONDS = 1.0
 
 _THREAD, _MESSAGE = Thread._meta.db_table, Message._meta.db_table

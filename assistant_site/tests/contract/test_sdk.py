@@ -96,6 +96,17 @@ def test_pages_are_walked_to_their_end(lena: LiveCaller) -> None:
     assert texts == [str(number) for number in range(45)]
 
 
+def test_titles_go_in_the_extra_body(lena: LiveCaller) -> None:
+    client = openai.OpenAI(base_url=lena.base_url, api_key=lena.token)
+    thread = client.beta.threads.create(messages=[{"role": "user", "content": "Which lamp?"}])
+    assert not {"title", "archived"} & set(thread.to_dict())
+    client.beta.threads.update(thread.id, extra_body={"title": "Lamps for the hall", "archived": True})
+    told = client.beta.threads.retrieve(thread.id).to_dict()
+    assert (told["title"], told["archived"]) == ("Lamps for the hall", True)
+    found: Any = client.get("/threads", cast_to=object, options={"params": {"search": "LAMP", "archived": "true"}})
+    assert [each["id"] for each in found["data"]] == [thread.id]
+
+
 def test_the_pass_through(lena: LiveCaller) -> None:
     client = openai.OpenAI(base_url=lena.base_url, api_key=lena.token, max_retries=0)
     assert "demo" in [model.id for model in client.models.list()]
