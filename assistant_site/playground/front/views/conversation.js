@@ -93,7 +93,7 @@ function Scroll() {
 
   // New words keep the end in sight, unless somebody has scrolled away from it.
   useEffect(() => {
-    const keep = new ResizeObserver(() => isAtEnd.current && (scroll.current.scrollTop = scroll.current.scrollHeight));
+    const keep = new ResizeObserver(() => scroll.current && isAtEnd.current && (scroll.current.scrollTop = scroll.current.scrollHeight));
     keep.observe(content.current);
     return () => keep.disconnect();
   }, []);
