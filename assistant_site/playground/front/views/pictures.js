@@ -1,0 +1,110 @@
+// Pictures of a message. Only what really is a picture is shown as one, whatever its name or type says.
+
+import { contentOf, download } from "../core/api.js";
+import { t } from "../core/i18n.js";
+import { complain } from "../core/notices.js";
+import { fileOf } from "../state/files.js";
+import { hostOf } from "../text/decorate.js";
+import { Dialog, openDialog } from "../ui/dialog.js";
+import { html, useEffect, useRef, useState } from "../ui/html.js";
+import { Icon } from "../ui/icons.js";
+
+const NEAR = "800px"; // from sight: then a picture is loaded
+
+const BEGINNINGS = [
+  ["image/png", /^\x89PNG\r\n\x1a\n/],
+  ["image/jpeg", /^\xff\xd8\xff/],
+  ["image/gif", /^GIF8[79]a/],
+  ["image/webp", /^RIFF[\s\S]{4}WEBP/],
+];
+
+/** The type of picture that these bytes are, or "". */
+export function typeOf(bytes) {
+  const beginning = String.fromCharCode(...bytes.slice(0, 16));
+  return BEGINNINGS.find(([, form]) => form.test(beginning))?.[0] ?? "";
+}
+
+/** A blob that the browser takes for the picture that it is. Throws if it is none. */
+async function pictureOf(blob) {
+  const bytes = new Uint8Array(await blob.slice(0, 16).arrayBuffer());
+  const type = typeOf(bytes);
+  if (!type) throw new Error(t("This is no picture that can be shown. It may be a PNG, JPEG, GIF or WebP."));
+  return new Blob([blob], { type });
+}
+
+/** A picture that is a file of the API. */
+export function PictureFile({ fileId, isByPeople }) {
+  const name = fileOf(fileId).value.file?.filename ?? "";
+  const alt = name ? t("Picture: {name}", { name }) : isByPeople ? t("Picture of this message") : t("Picture in the answer");
+  const load = async () => pictureOf(await contentOf(encodeURIComponent(fileId)));
+  return html`<${Picture} key=${fileId} load=${load} alt=${alt} name=${name || t("Picture")} save=${() => download(fileId, name).catch(complain)} />`;
+}
+
+/** A picture that the message has an address of: its own bytes are shown, one elsewhere is named. */
+export function PictureUrl({ url }) {
+  if (/^data:/i.test(url)) {
+    return html`<${Picture} key=${url} load=${async () => pictureOf(blobOf(url))} alt=${t("Picture of this message")} name=${t("Picture")} />`;
+  }
+  const host = hostOf(url);
+  if (!host) return html`<p class="picture-link">${t("A picture whose address cannot be opened.")}</p>`;
+  return html`<p class="picture-link">
+    <a href=${url} target="_blank" rel="noopener noreferrer nofollow" title=${url}>${t("Picture at {host}, not loaded", { host })}</a>
+  </p>`;
+}
+
+/** The bytes in a `data:` address. */
+function blobOf(url) {
+  const comma = url.indexOf(",");
+  if (!/;base64$/i.test(url.slice(0, comma))) throw new Error(t("This is no picture that can be shown. It may be a PNG, JPEG, GIF or WebP."));
+  const bytes = atob(url.slice(comma + 1).replace(/\s/g, ""));
+  return new Blob([Uint8Array.from(bytes, (each) => each.charCodeAt(0))]);
+}
+
+/** Loads a picture when it comes near; keeps its place until then. */
+function Picture({ load, alt, name, save }) {
+  const element = useRef(null);
+  const [url, setUrl] = useState("");
+  const [error, setError] = useState("");
+  const [attempt, setAttempt] = useState(0);
+  useEffect(() => {
+    let made = "";
+    let isWanted = true;
+    const begin = async () => {
+      try {
+        const blob = await load();
+        if (isWanted) setUrl((made = URL.createObjectURL(blob)));
+      } catch (failure) {
+        if (isWanted) setError(failure.message);
+      }
+    };
+    const watch = new IntersectionObserver(([entry]) => entry.isIntersecting && (watch.disconnect(), begin()), { rootMargin: NEAR });
+    watch.observe(element.current);
+    return () => {
+      isWanted = false;
+      watch.disconnect();
+      if (made) URL.revokeObjectURL(made);
+    };
+  }, [attempt]);
+  const again = () => (setError(""), setAttempt(attempt + 1));
+  if (error) {
+    return html`<p class="picture-failed" role="alert" ref=${element}>
+      <${Icon} name="image" /><span>${error}</span>
+      <button type="button" class="small" onClick=${again}>${t("Try again")}</button>
+      ${save && html`<button type="button" class="small" onClick=${save}><${Icon} name="download" size=${16} />${t("Download")}</button>`}
+    </p>`;
+  }
+  const broken = () => (setUrl(""), setError(t("The picture is damaged and cannot be shown.")));
+  return html`<div class="picture" ref=${element}>
+    ${url
+      ? html`<button type="button" class="picture-open" aria-label=${t("Open large: {alt}", { alt })} onClick=${() => openLarge({ url, alt, name, save })}>
+          <img src=${url} alt=${alt} onError=${broken} />
+        </button>`
+      : html`<span class="picture-waiting" role="status"><${Icon} name="image" size=${28} /><span class="unseen">${t("Loading the picture …")}</span></span>`}
+  </div>`;
+}
+
+function openLarge({ url, alt, name, save }) {
+  const keep = save ?? (() => Object.assign(document.createElement("a"), { href: url, download: "picture" }).click());
+  const footer = html`<button type="button" onClick=${keep}><${Icon} name="download" />${t("Download")}</button>`;
+  openDialog((close) => html`<${Dialog} title=${name} close=${close} footer=${footer} wide><img class="picture-large" src=${url} alt=${alt} /><//>`);
+}
