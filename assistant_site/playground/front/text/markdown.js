@@ -1,7 +1,7 @@
 // A text in Markdown, drawn block by block: while it streams in, what is complete stays as it is in the page.
 
 import { language } from "../core/i18n.js";
-import { html, useEffect, useLayoutEffect, useRef, useState } from "../ui/html.js";
+import { classes, html, useEffect, useLayoutEffect, useRef, useState } from "../ui/html.js";
 import { blocksOf, codeOf, htmlOf } from "./blocks.js";
 import { CodeBlock } from "./code.js";
 import { decorate } from "./decorate.js";
@@ -9,6 +9,8 @@ import { safeText } from "./safe.js";
 
 const CHEAP = 6; // milliseconds; a text that takes longer is drawn less often while it grows
 const REST = 4; // times as long as it took, until it is drawn again
+/** So many brackets in a row that browsers take seconds to set them close together. */
+const CROWDED = /[\u2018\u201C\u3008-\u301B\uFF08\uFF3B\uFF5B\uFF5F]{200}/;
 
 /**
  * `source` with the placeholders of `marks` (see marks.js); `drawMark(index, inside)` makes a mark's node. `isByPeople`:
@@ -49,7 +51,7 @@ function Prose({ block, drawMark, style }) {
     element.current.replaceChildren(safeText(htmlOf(block)));
     return decorate(element.current, { drawMark: (...given) => draw.current(...given), isComplete: !block.isOpen });
   }, [block.text, block.references, Boolean(block.isOpen), language.value, markedAs(block)]);
-  return html`<div class="block" dir="auto" style=${style} ref=${element}></div>`;
+  return html`<div class=${classes("block", { crowded: CROWDED.test(block.text) })} dir="auto" style=${style} ref=${element}></div>`;
 }
 
 /** What the marks in a block show, in a form that is equal if they show the same. */

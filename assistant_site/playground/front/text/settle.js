@@ -34,6 +34,7 @@ function closed(text) {
 
 /** A table whose second line has not come whole. */
 function withTable(text) {
+  if (/^\s*\|\s*$/.test(text)) return "";
   const lines = text.split("\n");
   if (lines.length > 2 || !/^\s*\|.*\S/.test(lines[0]) || (lines[1] !== undefined && !/^[\s|:-]*$/.test(lines[1]))) return text;
   const head = lines[0].trim().replace(/\|$/, "");
