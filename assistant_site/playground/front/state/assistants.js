@@ -2,8 +2,10 @@
 
 import { computed, signal } from "@preact/signals";
 import { all, get, postOnce, post, remove } from "../core/api.js";
+import { isIn } from "../core/session.js";
 import { settings } from "../core/settings.js";
 import { t } from "../core/i18n.js";
+import { hear, tell } from "../core/tabs.js";
 
 const KEY = "holdfast.assistant";
 
@@ -14,13 +16,44 @@ export const chosen = computed(
   () => assistants.value.find((each) => each.id === chosenId.value) ?? assistants.value[0] ?? null,
 );
 
-export function choose(id) {
+let mayLeave = () => true;
+
+/** Whoever keeps unsaved changes is asked before another assistant is chosen: gives true, or a promise of whether. */
+export const beforeLeaving = (ask) => (mayLeave = ask);
+
+/** Chooses who answers, unless somebody wants to stay with what is not saved. Resolves to whether it was done. */
+export async function choose(id) {
+  if (id === chosen.value?.id) return true;
+  const may = mayLeave();
+  if (may !== true && !(await may)) {
+    assistants.value = [...assistants.value]; // draws the choice as it was
+    return false;
+  }
+  take(id);
+  return true;
+}
+
+function take(id) {
   chosenId.value = id;
   localStorage.setItem(KEY, id);
 }
 
 export async function loadAssistants() {
   assistants.value = await all("/assistants?order=desc");
+}
+
+hear(({ type }) => type === "assistants" && isIn.value && loadAssistants().catch(() => {}));
+
+/** Takes what the API has of the chosen assistant now: a program or another tab may have changed it. */
+export async function lookAgainAtChosen() {
+  const id = chosen.value?.id;
+  if (!id) return;
+  try {
+    put(await get(`/assistants/${id}`));
+  } catch (error) {
+    if (error.status !== 404) throw error;
+    assistants.value = assistants.value.filter((each) => each.id !== id);
+  }
 }
 
 /** The names of the models that can be asked; empty if the provider tells none. */
@@ -32,7 +65,8 @@ export async function loadModels() {
 export async function createAssistant(body) {
   const made = await postOnce("/assistants", body);
   assistants.value = [made, ...assistants.value];
-  choose(made.id);
+  take(made.id);
+  tell({ type: "assistants" });
   return made;
 }
 
@@ -48,13 +82,19 @@ export async function anyAssistant() {
   );
 }
 
+function put(changed) {
+  assistants.value = assistants.value.map((each) => (each.id === changed.id ? changed : each));
+}
+
 export async function changeAssistant(id, changes) {
   const changed = await post(`/assistants/${id}`, changes);
-  assistants.value = assistants.value.map((each) => (each.id === id ? changed : each));
+  put(changed);
+  tell({ type: "assistants" });
   return changed;
 }
 
 export async function removeAssistant(id) {
   await remove(`/assistants/${id}`);
   assistants.value = assistants.value.filter((each) => each.id !== id);
+  tell({ type: "assistants" });
 }
