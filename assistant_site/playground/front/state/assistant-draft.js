@@ -52,7 +52,7 @@ export function edit(field, value) {
     const base = field in before.bases ? before.bases[field] : (given[field] ?? EMPTY[field]);
     const { [field]: _, ...changes } = before.changes;
     const { [field]: __, ...bases } = before.bases;
-    const isNone = same(value, base) || (ONE_IF_UNSET.includes(field) && value === null && base === 1);
+    const isNone = ONE_IF_UNSET.includes(field) && base === 1 ? value === null : same(value, base);
     return isNone ? { ...before, changes, bases } : { ...before, changes: { ...changes, [field]: value }, bases: { ...bases, [field]: base } };
   });
 }

@@ -100,9 +100,10 @@ export async function watch(storeId) {
   try {
     for (;;) {
       try {
-        await Promise.all([loadStore(storeId), loadFiles(storeId)]);
+        await loadStore(storeId);
         const counts = stores.value?.find((each) => each.id === storeId)?.file_counts;
-        if (!counts?.in_progress) return;
+        await loadFiles(storeId); // after the counts, so that none that has ended by them is told to be under way
+        if (!counts?.in_progress && !filesOf.value[storeId].files.some((each) => each.status === "in_progress")) return;
       } catch (error) {
         if (error.status !== 0) throw error;
       }

@@ -4,7 +4,7 @@ import { t } from "../core/i18n.js";
 import { complain } from "../core/notices.js";
 import { settings } from "../core/settings.js";
 import { chosen, lookAgainAtChosen, models } from "../state/assistants.js";
-import { edit, refusalAt, valueOf } from "../state/assistant-draft.js";
+import { edit, keepTyped, refusalAt, valueOf } from "../state/assistant-draft.js";
 import { Field } from "../ui/field.js";
 import { html, useEffect, useId } from "../ui/html.js";
 import { Advanced } from "./assistant/advanced.js";
@@ -60,13 +60,17 @@ export function AssistantPanel() {
 function Model() {
   const list = useId();
   const value = valueOf("model") ?? "";
+  const change = (event) => {
+    edit("model", event.target.value);
+    keepTyped("model", event.target.value, event.target.value.trim() ? "" : t("The model's name cannot be empty."));
+  };
   const isUnknown = models.value.length > 0 && value && !models.value.includes(value);
   const hint = isUnknown ? t("The provider does not list this model. It is asked all the same.") : settings.demo ? t("The demo model answers, whatever the name.") : "";
   return html`<${Field}
     label=${t("Model")}
     hint=${hint}
-    error=${refusalAt("model") || (value.trim() ? "" : t("This cannot be empty."))}
-    control=${(props) => html`<input ...${props} list=${list} maxlength="256" autocomplete="off" spellcheck=${false} value=${value} onInput=${(event) => edit("model", event.target.value)} />
+    error=${refusalAt("model") || (value.trim() ? "" : t("The model's name cannot be empty."))}
+    control=${(props) => html`<input ...${props} list=${list} maxlength="256" autocomplete="off" spellcheck=${false} value=${value} onInput=${change} />
       <datalist id=${list}>${models.value.map((each) => html`<option key=${each} value=${each}></option>`)}</datalist>`}
   />`;
 }

@@ -61,7 +61,7 @@ export function FunctionEditor({ given, others, keep, close }) {
         hint=${t("A verb and what it is about, such as get_weather.")}
         control=${(props) => html`<input ...${props} class="code" autofocus=${!given} maxlength="64" spellcheck=${false} autocomplete="off" value=${now.name} onInput=${(event) => set({ name: event.target.value })} />`}
       />
-      <${Menu} label=${t("Begin with an example")} items=${examples} className="quiet small">${t("Examples")}<//>
+      <${Menu} label=${t("Begin with an example")} items=${examples} className="small">${t("Examples")}<//>
     </div>
     <${Field}
       label=${t("Description")}

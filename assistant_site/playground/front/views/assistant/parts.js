@@ -109,7 +109,7 @@ function faultOfNumber(text, low, high, step) {
 
 /** One line of a list: what it is, and what can be done with it. `open` makes its words a button. */
 export function Item({ icon, title, told, error, open, children }) {
-  const words = html`<span class="item-title">${title}</span>${told && html`<span class="hint">${told}</span>`}${error && html`<span class="error" role="alert">${error}</span>`}`;
+  const words = html`<span class="item-title" title=${title}>${title}</span>${told && html`<span class="hint">${told}</span>`}${error && html`<span class="error" role="alert">${error}</span>`}`;
   return html`<li class=${classes("item", { wrong: error })}>
     <${Icon} name=${icon} size=${16} />
     ${open ? html`<button type="button" class="item-words" onClick=${open}>${words}</button>` : html`<div class="item-words">${words}</div>`}

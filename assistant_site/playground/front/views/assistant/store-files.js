@@ -3,10 +3,9 @@
 import { size, t } from "../../core/i18n.js";
 import { complain, notice } from "../../core/notices.js";
 import { addFile, deleteFile, filesOf, learnName, loadFiles, names, removeFile } from "../../state/stores.js";
-import { html, useEffect, useState } from "../../ui/html.js";
+import { classes, html, useEffect, useState } from "../../ui/html.js";
 import { Icon } from "../../ui/icons.js";
 import { IconButton } from "./parts.js";
-import { classes } from "../../ui/html.js";
 
 const FEW = 12;
 
@@ -26,12 +25,13 @@ export function StoreFiles({ store }) {
   const hidden = sorted.length - shown.length;
   const more = () => (isLong ? loadFiles(store.id, { next: true }).catch(complain) : setLong(true));
   const words = [
-    completed && t("one file can be searched | {n} files can be searched", { n: completed }),
-    busy && t("one is being indexed | {n} are being indexed", { n: busy }),
-    failed && t("one failed | {n} failed", { n: failed }),
+    completed && t("One file can be searched. | {n} files can be searched.", { n: completed }),
+    busy && t("One is being indexed. | {n} are being indexed.", { n: busy }),
+    failed && t("One failed. | {n} failed.", { n: failed }),
+    store.ranking === "keyword" && files.length > 0 && t("Found by words, not by meaning."),
   ].filter(Boolean);
   return html`
-    <p class="hint store-counts" role="status">${words.join(", ") || t("No file yet.")}${store.ranking === "keyword" ? ` ${t("Found by words, not by meaning.")}` : ""}</p>
+    <p class="hint store-counts" role="status">${words.join(" ") || t("No file yet.")}</p>
     ${shown.length > 0 && html`<ul class="items" aria-label=${t("Files of the store")}>${shown.map((each) => html`<${StoreFile} key=${each.id} file=${each} />`)}</ul>`}
     ${(hidden > 0 || hasMore) && html`<button type="button" class="quiet small" onClick=${more}>${hidden > 0 && !hasMore ? t("Show {n} more", { n: hidden }) : t("Show more")}</button>`}
   `;
@@ -57,7 +57,7 @@ function StoreFile({ file }) {
   return html`<li class=${classes("item", { wrong: isOver })}>
     ${isBusy ? html`<span class="spinner" aria-hidden="true"></span>` : html`<${Icon} name=${isOver ? "alert" : "file"} size=${16} />`}
     <div class="item-words">
-      <span class="item-title">${name}</span>
+      <span class="item-title" title=${name}>${name}</span>
       ${isBusy && html`<span class="hint">${t("Being indexed …")}</span>`}
       ${file.status === "completed" && known && html`<span class="hint">${size(known.bytes)}</span>`}
       ${file.status === "cancelled" && html`<span class="error">${t("Its indexing was called off.")}</span>`}

@@ -42,7 +42,7 @@ export function UploadItem({ item }) {
   return html`<li class=${classes("item", { wrong: item.error })}>
     <${Icon} name="upload" size=${16} />
     <div class="item-words">
-      <span class="item-title">${item.name}</span>
+      <span class="item-title" title=${item.name}>${item.name}</span>
       ${item.error
         ? html`<span class="error" role="alert">${item.error}</span>`
         : html`<progress max="100" value=${percent} aria-label=${t("Upload of {name}", { name: item.name })}>${percent} %</progress>
