@@ -13,6 +13,7 @@ export const shortcuts = () => [
   [[COMMAND, "K"], t("Search threads")],
   [[COMMAND, "Shift", "O"], t("New thread")],
   [[COMMAND, "Shift", "P"], t("Show or hide the panel")],
+  [[COMMAND, "S"], t("Save the assistant, while the panel shows it")],
   [["/"], t("Write a message")],
   [["?"], t("These shortcuts")],
 ];

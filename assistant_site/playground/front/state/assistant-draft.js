@@ -7,15 +7,17 @@
 import { computed, effect, signal } from "@preact/signals";
 import { get } from "../core/api.js";
 import { merged, same } from "../core/values.js";
-import { assistants, changeAssistant, chosen } from "./assistants.js";
+import { assistants, changeAssistant, chosen, keepWhile } from "./assistants.js";
 
 const NONE = Object.freeze({ changes: {}, bases: {}, raw: {} });
 const EMPTY = { extra_body: {} }; // what the API leaves out where there is nothing
 const ONE_IF_UNSET = ["temperature", "top_p"]; // the API tells 1 where nothing is set
 
+const told = (assistant, field) => (field in assistant ? assistant[field] : EMPTY[field]);
+
 /** `{changes, bases, raw}` by assistant. `raw`: what was typed where a text stands for a value, `{typed, error}`. */
 const drafts = signal({});
-/** What the server refused: `{id, param, message}`. */
+/** What the server refused: `{id, status, param, message}`. */
 export const refused = signal(null);
 export const isSaving = signal(false);
 
@@ -23,6 +25,7 @@ const draft = computed(() => drafts.value[chosen.value?.id] ?? NONE);
 const isChanged = ({ changes, raw }) => Object.keys(changes).length > 0 || Object.values(raw).some((each) => each.error);
 
 export const isDirty = computed(() => isChanged(draft.value));
+keepWhile(() => isDirty.value);
 /** The first thing that was typed and cannot be saved, in words; "" if there is none. */
 export const obstacle = computed(() => Object.values(draft.value.raw).find((each) => each.error)?.error ?? "");
 
@@ -49,7 +52,7 @@ export function edit(field, value) {
   if (!given) return;
   forgetRefusal(field);
   write(given.id, (before) => {
-    const base = field in before.bases ? before.bases[field] : (given[field] ?? EMPTY[field]);
+    const base = field in before.bases ? before.bases[field] : told(given, field);
     const { [field]: _, ...changes } = before.changes;
     const { [field]: __, ...bases } = before.bases;
     const isNone = ONE_IF_UNSET.includes(field) && base === 1 ? value === null : same(value, base);
@@ -82,6 +85,13 @@ export function refusalAt(place) {
   return id === chosen.value?.id && isAt(param, place) ? message : "";
 }
 
+/** What a new assistant needs to be like the chosen one, with its unsaved changes. */
+export function asNew() {
+  const { id, object, created_at: _, ...fields } = { ...chosen.value, ...draft.value.changes };
+  for (const field of ONE_IF_UNSET) if (isLeftToModel(field)) fields[field] = null;
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null));
+}
+
 export function discard(id = chosen.value?.id) {
   const { [id]: _, ...others } = drafts.value;
   drafts.value = others;
@@ -105,7 +115,7 @@ export async function save(settle) {
     settled(id, changes);
     return true;
   } catch (error) {
-    refused.value = { id, param: error.param, message: error.message };
+    refused.value = { id, status: error.status, param: error.param, message: error.message };
     throw error;
   } finally {
     isSaving.value = false;
@@ -117,7 +127,7 @@ async function together(id, changes, bases, settle) {
   const sent = {};
   const clashes = new Set();
   for (const [field, mine] of Object.entries(changes)) {
-    sent[field] = merged(bases[field], mine, theirs[field], () => clashes.add(field));
+    sent[field] = merged(bases[field], mine, told(theirs, field), () => clashes.add(field));
   }
   if (!clashes.size) return sent;
   const answer = await settle([...clashes]);
@@ -136,7 +146,7 @@ function settled(id, saved) {
     const left = Object.keys(before.changes).filter((field) => before.changes[field] !== saved[field]);
     return {
       changes: Object.fromEntries(left.map((field) => [field, before.changes[field]])),
-      bases: Object.fromEntries(left.map((field) => [field, now[field]])),
+      bases: Object.fromEntries(left.map((field) => [field, told(now, field)])),
       raw: Object.fromEntries(Object.entries(before.raw).filter(([place, { error }]) => error || left.includes(place.split(".")[0]))),
     };
   });

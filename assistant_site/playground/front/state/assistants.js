@@ -38,8 +38,16 @@ function take(id) {
   localStorage.setItem(KEY, id);
 }
 
+let isKept = () => false;
+
+/** While `test()` holds, the chosen assistant stays in the list, even if it is deleted elsewhere. */
+export const keepWhile = (test) => (isKept = test);
+
 export async function loadAssistants() {
-  assistants.value = await all("/assistants?order=desc");
+  const before = chosen.value;
+  const found = await all("/assistants?order=desc");
+  const isMissing = before && isKept() && !found.some((each) => each.id === before.id);
+  assistants.value = isMissing ? [before, ...found] : found;
 }
 
 hear(({ type }) => type === "assistants" && isIn.value && loadAssistants().catch(() => {}));
@@ -52,7 +60,7 @@ export async function lookAgainAtChosen() {
     put(await get(`/assistants/${id}`));
   } catch (error) {
     if (error.status !== 404) throw error;
-    assistants.value = assistants.value.filter((each) => each.id !== id);
+    if (!isKept()) assistants.value = assistants.value.filter((each) => each.id !== id);
   }
 }
 

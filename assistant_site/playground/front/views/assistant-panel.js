@@ -17,6 +17,9 @@ import { TextField } from "./assistant/parts.js";
 import { saveNow, Saving } from "./assistant/saving.js";
 import { Tools } from "./assistant/tools.js";
 
+// A file that is dropped beside the places for files would be opened by the browser in the page's place.
+const stay = (event) => event.preventDefault();
+
 export function AssistantPanel() {
   useEffect(() => {
     const look = () => document.hidden || lookAgainAtChosen().catch(() => {});
@@ -35,7 +38,7 @@ export function AssistantPanel() {
   }, []);
   const assistant = chosen.value;
   if (!assistant) return html`<${NoAssistant} />`;
-  return html`<div class="assistant">
+  return html`<div class="assistant" onDragOver=${stay} onDrop=${stay}>
     <${Chooser} />
     <div class="assistant-fields" key=${assistant.id}>
       <div class="fields">

@@ -11,12 +11,17 @@ import { RunPanel } from "./run-panel.js";
 const KEY = "holdfast.panel";
 const WIDE = "(min-width: 72rem)";
 
+/** Whether the panel has a place beside the conversation; else it lies over it. */
+export function isWide() {
+  return matchMedia(WIDE).matches;
+}
+
 /** What the panel shows: "assistant", "run", or "" for nothing. A narrow page begins without it. */
-export const panel = signal(matchMedia(WIDE).matches ? (localStorage.getItem(KEY) ?? "assistant") : "");
+export const panel = signal(isWide() ? (localStorage.getItem(KEY) ?? "assistant") : "");
 
 export function showPanel(name) {
   panel.value = name;
-  if (matchMedia(WIDE).matches) localStorage.setItem(KEY, name);
+  if (isWide()) localStorage.setItem(KEY, name);
 }
 
 export function Panel() {

@@ -1,6 +1,7 @@
 // What is written about the assistant, for people and programs: its description and metadata.
 
 import { t } from "../../core/i18n.js";
+import { same } from "../../core/values.js";
 import { edit, keepTyped, refusalAt, typedAt, valueOf } from "../../state/assistant-draft.js";
 import { html } from "../../ui/html.js";
 import { Icon } from "../../ui/icons.js";
@@ -26,15 +27,17 @@ const isMemory = (key) => key === "memory" && typeof (valueOf("metadata") ?? {})
 function Pairs() {
   const metadata = valueOf("metadata") ?? {};
   const saved = Object.entries(metadata).filter(([key]) => !isMemory(key));
-  const rows = typedAt("metadata")?.typed ?? saved.map(([key, value]) => [key, String(value)]);
+  const typed = typedAt("metadata");
+  const isCurrent = typed && (typed.error || same(pairsOf(typed.typed), Object.fromEntries(saved)));
+  const rows = isCurrent ? typed.typed : saved.map(([key, value]) => [key, String(value)]);
   const room = MOST_PAIRS - (isMemory("memory") ? 1 : 0);
   const write = (next) => {
     const error = faultOf(next);
-    if (!error) edit("metadata", { ...(isMemory("memory") ? { memory: metadata.memory } : {}), ...Object.fromEntries(next.filter(([key, value]) => key || value)) });
+    if (!error) edit("metadata", { ...(isMemory("memory") ? { memory: metadata.memory } : {}), ...pairsOf(next) });
     keepTyped("metadata", next, error);
   };
   const change = (at, column) => (event) => write(rows.map((row, index) => (index === at ? row.with(column, event.target.value) : row)));
-  const error = typedAt("metadata")?.error || refusalAt("metadata");
+  const error = typed?.error || refusalAt("metadata");
   return html`<div class="pairs" role="group" aria-label=${t("Metadata")}>
     <p class="label" aria-hidden="true">${t("Keys and values of your own")}</p>
     ${rows.map(
@@ -46,10 +49,12 @@ function Pairs() {
     )}
     ${error && html`<p class="error" role="alert">${error}</p>`}
     ${rows.length < room
-      ? html`<button type="button" class="quiet small" onClick=${() => keepTyped("metadata", [...rows, ["", ""]], typedAt("metadata")?.error)}><${Icon} name="add" size=${16} />${t("Add a pair")}</button>`
+      ? html`<button type="button" class="quiet small" onClick=${() => keepTyped("metadata", [...rows, ["", ""]], typed?.error)}><${Icon} name="add" size=${16} />${t("Add a pair")}</button>`
       : html`<p class="hint">${t("There can be {n} pairs at most.", { n: room })}</p>`}
   </div>`;
 }
+
+const pairsOf = (rows) => Object.fromEntries(rows.filter(([key, value]) => key || value));
 
 function faultOf(rows) {
   const keys = rows.filter(([key, value]) => key || value).map(([key]) => key);

@@ -53,7 +53,7 @@ export function ActionDialog({ close }) {
   const footer =
     shown === "new"
       ? html`<button type="submit" form="new-actions" class="primary" disabled=${isBusy || !given.source.trim()}>${isBusy ? t("Reading …") : t("Read the document")}</button>`
-      : html`<button type="button" class="primary" disabled=${!chosen.length} onClick=${add}>${t("Add one action | Add {n} actions", { n: chosen.length })}</button>`;
+      : html`<button type="button" class="primary" disabled=${!chosen.length} onClick=${add}>${chosen.length ? t("Add one action | Add {n} actions", { n: chosen.length }) : t("Add")}</button>`;
   const isChanged = Boolean(found) || (shown === "new" && Boolean(given.source.trim()));
   const choice = (list, more) => html`<${ActionChoice} actions=${list} chosen=${chosen} choose=${setChosen} ...${more} />`;
 

@@ -3,7 +3,7 @@
 import { t } from "../../core/i18n.js";
 import { complain, notice } from "../../core/notices.js";
 import { assistants, choose, chosen, createAssistant, removeAssistant } from "../../state/assistants.js";
-import { discard } from "../../state/assistant-draft.js";
+import { asNew, discard } from "../../state/assistant-draft.js";
 import { confirm } from "../../ui/dialog.js";
 import { classes, html, useEffect, useId, useRef, useState } from "../../ui/html.js";
 import { Icon } from "../../ui/icons.js";
@@ -93,11 +93,9 @@ function Choices({ id, shut }) {
 /** Another one with the same settings. Stored credentials of servers are not known here and do not come along. */
 async function duplicate() {
   if (!(await mayLeave())) return;
-  const { id, object, created_at: _, name, tool_resources: resources, ...same } = chosen.value;
-  const others = Object.fromEntries(Object.entries(same).filter(([, value]) => value !== null));
-  for (const field of ["temperature", "top_p"]) if (others[field] === 1) delete others[field];
-  await createAssistant({ ...others, name: t("{name} (copy)", { name: (name || t("Unnamed")).slice(0, 240) }), tool_resources: resources });
-  const hasServers = same.tools.some((tool) => tool.type === "mcp" && tool.server_url);
+  const { name, ...others } = asNew();
+  await createAssistant({ ...others, name: t("{name} (copy)", { name: (name || t("Unnamed")).slice(0, 240) }) });
+  const hasServers = others.tools.some((tool) => tool.type === "mcp" && tool.server_url);
   notice(hasServers ? t("Duplicated. Credentials of MCP servers are not copied: give them again.") : t("Duplicated."));
 }
 

@@ -12,6 +12,7 @@ import { Dialog, openDialog } from "../../ui/dialog.js";
 import { html, useState } from "../../ui/html.js";
 import { Icon } from "../../ui/icons.js";
 import { functionExamples } from "./function-examples.js";
+import { isWide, showPanel } from "../panel.js";
 import { mayLeave } from "./saving.js";
 
 const modelOfNew = () => (models.value.length && !models.value.includes(settings.model) ? models.value[0] : settings.model);
@@ -129,8 +130,9 @@ function Examples({ close }) {
   <//>`;
 }
 
-/** Puts the example's first message where one writes, unless something is written there. */
+/** Puts the example's first message where one writes, unless something is written there; a narrow page shows it. */
 function begin({ title, ask, demo }) {
   notice(ask ? t("“{title}” is ready. Its first message is written for you: send it.", { title }) : t("“{title}” is ready.", { title }), { seconds: 6 });
+  if (ask && !isWide()) showPanel("");
   if (ask && !written.value.trim()) write(settings.demo && demo ? `${ask}\n${demo}` : ask);
 }

@@ -2,6 +2,7 @@
 
 import { placed, pretty, readJson } from "../../core/json.js";
 import { t } from "../../core/i18n.js";
+import { same } from "../../core/values.js";
 import { edit, keepTyped, refusalAt, typedAt, valueOf } from "../../state/assistant-draft.js";
 import { chosen } from "../../state/assistants.js";
 import { Field } from "../../ui/field.js";
@@ -74,7 +75,9 @@ function judgeText(text, judge, required) {
 /** JSON that stands in the draft: what was typed is kept, also while it is wrong. `write(value)` takes what is right. */
 export function DraftJson({ place, value, write, empty = "", ...others }) {
   const kept = typedAt(place);
-  const text = kept ? kept.typed : value === undefined ? empty : pretty(value);
+  // What was typed shows its own spaces, unless the value has come from elsewhere since.
+  const isCurrent = kept && (kept.error || same(readJson(kept.typed || "null").value ?? undefined, value));
+  const text = isCurrent ? kept.typed : value === undefined ? empty : pretty(value);
   const typed = (next, { value: read, error }) => {
     if (!error) write(read);
     keepTyped(place, next, error);

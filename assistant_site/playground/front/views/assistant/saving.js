@@ -1,9 +1,9 @@
 // The bar that appears when something is changed, and the questions about changes that are not saved.
 
 import { t } from "../../core/i18n.js";
-import { notice } from "../../core/notices.js";
-import { beforeLeaving, chosen } from "../../state/assistants.js";
-import { discard, isDirty, isSaving, obstacle, refused, save } from "../../state/assistant-draft.js";
+import { complain, notice } from "../../core/notices.js";
+import { beforeLeaving, chosen, createAssistant, loadAssistants } from "../../state/assistants.js";
+import { asNew, discard, isDirty, isSaving, obstacle, refused, save } from "../../state/assistant-draft.js";
 import { Dialog, openDialog } from "../../ui/dialog.js";
 import { html } from "../../ui/html.js";
 import { Icon } from "../../ui/icons.js";
@@ -26,12 +26,25 @@ export async function saveNow() {
   }
 }
 
+/** For one that was deleted elsewhere while it was changed here. */
+async function saveAsNew() {
+  const before = chosen.value;
+  try {
+    await createAssistant(asNew());
+    discard(before.id);
+    await loadAssistants();
+  } catch (error) {
+    complain(error);
+  }
+}
+
 export function Saving() {
   if (!isDirty.value && !isSaving.value) return html`<div role="status" class="unseen"></div>`;
   const said = obstacle.value || (refused.value?.id === chosen.value?.id && refused.value?.message);
   return html`<div class="saving" role="group" aria-label=${t("Unsaved changes")}>
     ${said ? html`<p class="error" role="alert"><${Icon} name="alert" size=${16} /><span>${said}</span></p>` : html`<p class="hint" role="status">${t("Not saved yet. Runs use what is saved.")}</p>`}
     <div class="row end">
+      ${refused.value?.status === 404 && refused.value.id === chosen.value?.id && html`<button type="button" onClick=${saveAsNew}>${t("Save as a new one")}</button>`}
       <button type="button" disabled=${isSaving.value} onClick=${() => discard()}>${t("Discard")}</button>
       <button type="button" class="primary" disabled=${isSaving.value || Boolean(obstacle.value)} title=${isMac ? "⌘S" : "Ctrl+S"} onClick=${saveNow}>${isSaving.value ? t("Saving …") : t("Save")}</button>
     </div>

@@ -1,6 +1,7 @@
 // Web search and its options.
 
 import { t } from "../../core/i18n.js";
+import { same } from "../../core/values.js";
 import { keepTyped, typedAt } from "../../state/assistant-draft.js";
 import { chosen } from "../../state/assistants.js";
 import { Field, Switch } from "../../ui/field.js";
@@ -10,6 +11,8 @@ import { refusalOfTool, replaceTool, switchTool, tools } from "./parts.js";
 const TYPES = ["web_search", "web_search_2025_08_26", "web_search_preview", "web_search_preview_2025_03_11"];
 const DOMAIN = /^([a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?\.)+[a-zA-Z][a-zA-Z0-9-]{1,62}$/;
 const PLACES = "tools.web_search.domains";
+
+const domainsOf = (text) => [...new Set(text.split(/[\s,]+/).filter(Boolean))];
 
 /** The tool has several names; they mean the same. */
 export const isWebSearch = (tool) => TYPES.includes(tool.type);
@@ -75,9 +78,11 @@ function Options({ tool }) {
 
 function Domains({ tool, set }) {
   const typed = typedAt(PLACES);
+  const saved = tool.filters?.allowed_domains ?? [];
+  const isCurrent = typed && (typed.error || same(domainsOf(typed.typed), saved));
   const change = (event) => {
     const text = event.target.value;
-    const domains = [...new Set(text.split(/[\s,]+/).filter(Boolean))];
+    const domains = domainsOf(text);
     const wrong = domains.find((each) => !DOMAIN.test(each));
     const error = wrong === undefined ? "" : t("“{domain}” is no domain. Write it like example.com.", { domain: wrong });
     if (!error) set({ filters: domains.length ? { allowed_domains: domains } : undefined });
@@ -87,6 +92,6 @@ function Domains({ tool, set }) {
     label=${t("Only these domains")}
     hint=${t("One on each line, such as wikipedia.org; empty: all. Subdomains count.")}
     error=${typed?.error}
-    control=${(props) => html`<textarea ...${props} class="code" rows="2" spellcheck=${false} value=${typed?.typed ?? (tool.filters?.allowed_domains ?? []).join("\n")} onInput=${change}></textarea>`}
+    control=${(props) => html`<textarea ...${props} class="code" rows="2" spellcheck=${false} value=${isCurrent ? typed.typed : saved.join("\n")} onInput=${change}></textarea>`}
   />`;
 }
