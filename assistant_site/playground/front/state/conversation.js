@@ -29,7 +29,10 @@ export const failure = signal("");
 export const run = signal(null);
 /** Steps of the run, in their order. */
 export const steps = signal([]);
-/** Raw events of the run, as they came: `{event, position, data, at, time}`. Grows in place; `eventCount` tells of it. */
+/**
+ * Raw events of the run, as they came: `{event, position, data, at, number}`, the newest 5,000. Grows in place;
+ * `eventCount`, the number of the last one, tells of it.
+ */
 export const events = [];
 export const eventCount = signal(0);
 /** Until when the caller waits for the API to take a message. */
@@ -41,6 +44,7 @@ export const isWaiting = computed(() => run.value?.status === "requires_action")
 let stopFollowing = null;
 let oldest = "";
 let waiting = [];
+let counted = 0;
 
 // --- Opening a thread ---------------------------------------------------------------------------------------------
 
@@ -62,6 +66,7 @@ function forgetRun() {
   run.value = null;
   steps.value = [];
   events.length = 0;
+  counted = 0;
   eventCount.value = 0;
 }
 
@@ -175,14 +180,16 @@ function soon(work) {
 function draw() {
   const came = waiting;
   waiting = [];
-  batch(() => came.forEach(takeEvent));
-  eventCount.value += came.length;
+  batch(() => {
+    came.forEach(takeEvent);
+    eventCount.value = counted;
+  });
 }
 
 function takeEvent(event) {
   const { event: name, data } = event;
   if (name !== "connected") {
-    events.push({ ...event, time: Date.now() });
+    events.push({ ...event, number: ++counted });
     if (events.length > EVENTS_KEPT) events.shift();
   }
   if (name === "thread.message.delta") {
@@ -219,6 +226,9 @@ hear(({ type, thread, id }) => {
   if (thread !== threadId.value) return;
   if (type === "run" && run.value?.id !== id) {
     Promise.all([refresh(), get(`/threads/${thread}/runs/${id}`).then(show)]).catch(complain);
+  }
+  if (type === "answered" && run.value?.id === id && isWaiting.value) {
+    get(`/threads/${thread}/runs/${id}`).then(goOn).catch(complain);
   }
   if (type === "changed") refresh().catch(complain);
 });
@@ -284,20 +294,23 @@ export async function stop() {
   }
 }
 
-/** Gives the outputs of the functions that the run waits for: `{tool_call_id: output}`. */
+/** Gives the outputs of the functions that the run waits for: `{tool_call_id: output}`, and the approvals. */
 export async function answerCalls(outputs, approvals = []) {
   const given = run.value;
   const body = {
-    ...(Object.keys(outputs).length
-      ? { tool_outputs: Object.entries(outputs).map(([tool_call_id, output]) => ({ tool_call_id, output })) }
-      : {}),
+    tool_outputs: Object.entries(outputs).map(([tool_call_id, output]) => ({ tool_call_id, output })),
     ...(approvals.length ? { tool_approvals: approvals } : {}),
   };
   const answered = await postOnce(`/threads/${given.thread_id}/runs/${given.id}/submit_tool_outputs`, body);
-  if (run.value?.id === given.id && isWaiting.value) {
-    run.value = answered;
-    join(answered, events.findLast((each) => each.position)?.position ?? 0);
-  }
+  tell({ type: "answered", thread: given.thread_id, id: given.id });
+  goOn(answered);
+}
+
+/** Follows a run on that was answered, from the last event that is known. */
+function goOn(answered) {
+  if (run.value?.id !== answered.id || !isWaiting.value) return;
+  run.value = answered;
+  join(answered, events.findLast((each) => each.position)?.position ?? 0);
 }
 
 /** Asks again: removes what came after this user's message, and starts a run. */

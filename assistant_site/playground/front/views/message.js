@@ -3,8 +3,8 @@
 import { t, moment } from "../core/i18n.js";
 import { complain } from "../core/notices.js";
 import { assistants } from "../state/assistants.js";
-import { countBehind, isBusy, isWaiting, resend, retry, run, show } from "../state/conversation.js";
-import { get } from "../core/api.js";
+import { countBehind, isBusy, isWaiting, resend, retry } from "../state/conversation.js";
+import { chooseRun } from "../state/inspection.js";
 import { confirm } from "../ui/dialog.js";
 import { CopyButton } from "../ui/copy.js";
 import { classes, html, useEffect, useRef, useState } from "../ui/html.js";
@@ -31,13 +31,9 @@ export function Message({ message, isLastOwn }) {
 function Actions({ message, isLastOwn, edit }) {
   const isQuiet = !isBusy.value && !isWaiting.value;
   const isUser = message.role === "user";
-  const inspect = async () => {
-    try {
-      if (run.value?.id !== message.run_id && isQuiet) await show(await get(`/threads/${message.thread_id}/runs/${message.run_id}`));
-      showPanel("run");
-    } catch (error) {
-      complain(error);
-    }
+  const inspect = () => {
+    chooseRun(message.run_id);
+    showPanel("run");
   };
   const again = async () => {
     const behind = countBehind(message.id);
