@@ -233,7 +233,10 @@ hear(({ type, thread, id }) => {
   if (type === "changed") refresh().catch(complain);
 });
 
-/** Sees whether the thread has gone on while nobody looked: in another tab, or by a program. */
+/**
+ * Sees whether the thread has gone on while nobody looked: in another tab, or by a program. A run that waits here may
+ * have been answered there.
+ */
 export async function lookAgain() {
   const id = threadId.value;
   if (!id || isBusy.value || loading.value) return;

@@ -113,9 +113,12 @@ export function fromTrace(trace) {
 
 export const endOf = (run) => run.completed_at ?? run.failed_at ?? run.cancelled_at ?? null;
 
+/** `isRough`: its times are whole seconds. `started_at` is the last beginning, for a run that waited in between. */
 export function fromSeconds(run, steps) {
-  const timeline = { ...unknown(), created: run.created_at, started: run.started_at, ended: endOf(run) };
-  let before = run.started_at;
+  const firstWord = steps[0]?.created_at ?? null;
+  const started = run.started_at === null ? null : Math.min(run.started_at, firstWord ?? Infinity);
+  const timeline = { ...unknown(), created: run.created_at, started, firstWord, ended: endOf(run), isRough: true };
+  let before = started;
   for (const step of steps) {
     const end = step.completed_at ?? step.failed_at ?? step.cancelled_at ?? step.expired_at ?? null;
     const made = { ...turn(timeline.turns.length + 1, before), spoke: step.created_at, ended: end };
@@ -123,7 +126,6 @@ export function fromSeconds(run, steps) {
     for (const call of step.step_details?.tool_calls ?? []) {
       made.calls.push({ id: call.id, type: call.type, name: nameOf(call), began: step.created_at, ended: end });
     }
-    timeline.firstWord ??= step.created_at;
     timeline.turns.push(made);
     before = end ?? before;
   }
