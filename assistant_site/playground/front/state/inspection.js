@@ -9,6 +9,7 @@ import { fromSeconds, fromTrace, isOver, note, unknown } from "./timing.js";
 
 const AT_ONCE = 2; // requests that load the steps of older runs
 const LATE = 3; // seconds after its beginning, behind which a run's first event is one that is told again
+const WELL_ON = ["thread.run.step.completed", "thread.run.requires_action"]; // among the first events they tell the same
 const CONTENT = "include[]=step_details.tool_calls[*].file_search.results[*].content";
 
 const chosenId = signal("");
@@ -141,7 +142,7 @@ effect(() => {
   const { timeline } = live.peek();
   const came = events.slice(-Math.min(count - counted, events.length));
   let { isLate } = live.peek();
-  if (counted === 0) isLate = timeOf(came[0]) - run.peek().created_at > LATE;
+  if (counted === 0) isLate = timeOf(came[0]) - run.peek().created_at > LATE || came.some(({ event }) => WELL_ON.includes(event));
   for (const event of came) note(timeline, event, timeOf(event));
   counted = count;
   live.value = { timeline, isLate };

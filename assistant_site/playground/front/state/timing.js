@@ -104,9 +104,14 @@ export function fromTrace(trace) {
       spoke: each.spoke_at,
       settled: each.settled_at,
       ended: each.ended_at,
-      calls: (each.calls ?? []).map(({ id, type, name, began_at, ended_at }) => ({ id, type, name: name || type, began: began_at, ended: ended_at })),
+      calls: (each.calls ?? []).map((call) => tracedCall(call, each)),
     })),
   };
+}
+
+/** Of the caller's functions the trace has no times: they take from the end of what the model said to the turn's end. */
+function tracedCall({ id, type, name, began_at, ended_at }, { settled_at, ended_at: end }) {
+  return { id, type, name: name || type, began: began_at ?? settled_at, ended: ended_at ?? end };
 }
 
 // --- From whole seconds --------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import { readable, Text } from "./tool-body.js";
 import { parsed } from "./tool-words.js";
 
 const TALLEST = 18; // lines of an answer box
+const SETTLED = 60; // milliseconds, after which the conversation has scrolled to its end
 const SHORT = 60; // seconds left, from which on the time is a warning
 
 export function ActionForm() {
@@ -78,7 +79,12 @@ function titleOf(calls, asked) {
 function comeTo(form) {
   const { activeElement } = document;
   const isBusy = document.querySelector("dialog[open]") || (/^(INPUT|TEXTAREA|SELECT)$/.test(activeElement?.tagName) && (activeElement.id !== "message" || activeElement.value));
-  if (!isBusy) form.querySelector("textarea, input")?.focus();
+  if (isBusy) return;
+  form.querySelector("textarea, input")?.focus();
+  setTimeout(() => {
+    const isTall = form.offsetHeight > (form.closest(".scroll")?.clientHeight ?? 0);
+    if (form.isConnected) form.scrollIntoView({ block: isTall ? "start" : "nearest" });
+  }, SETTLED);
 }
 
 /** What screen readers hear: a region that is filled after it has come into the page. */

@@ -1,6 +1,6 @@
 // The run inspector: what one run is, how long each part took, what it cost, its steps and its events.
 
-import { number, span, t } from "../core/i18n.js";
+import { moment, number, span, t } from "../core/i18n.js";
 import { all } from "../core/api.js";
 import { complain } from "../core/notices.js";
 import { assistants } from "../state/assistants.js";
@@ -77,12 +77,11 @@ function RunChoice() {
   }, [thread, newest]);
   const known = runs.some((each) => each.id === newest) || !run.value ? runs : [run.value, ...runs];
   if (known.length < 2) return null;
-  const time = new Intl.DateTimeFormat(undefined, { dateStyle: "short", timeStyle: "medium" });
   const fresh = (each) => (each.id === newest ? run.value : each);
   return html`<div class="run-choice">
     <label class="unseen" for=${id}>${t("Run of this thread")}</label>
     <select id=${id} value=${inspectedId.value} onChange=${(event) => chooseRun(event.target.value)}>
-      ${known.map((each, index) => html`<option key=${each.id} value=${each.id}>${index === 0 ? t("Latest run") : t("Run {n}", { n: known.length - index })} · ${time.format(each.created_at * 1000)} · ${statusWord(fresh(each).status)}</option>`)}
+      ${known.map((each, index) => html`<option key=${each.id} value=${each.id}>${index === 0 ? t("Latest run") : t("Run {number}", { number: known.length - index })} · ${moment(each.created_at)} · ${statusWord(fresh(each).status)}</option>`)}
     </select>
   </div>`;
 }

@@ -57,7 +57,8 @@ function rowsOf({ created, started, turns, ended }, now) {
       { kind: "speak", from: turn.spoke, to: spoken },
     ]);
     for (const call of turn.calls.filter(Boolean)) {
-      const from = call.began ?? (call.ended == null ? turn.settled : null);
+      const isAtWork = call.ended == null && turn.ended == null;
+      const from = call.began ?? (isAtWork ? turn.settled : null);
       row(call.id, call.name, [{ kind: "tools", from, to: call.ended ?? turn.ended ?? now }], true);
     }
   }
