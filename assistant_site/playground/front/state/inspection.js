@@ -10,6 +10,7 @@ import { fromSeconds, fromTrace, isOver, note, unknown } from "./timing.js";
 const AT_ONCE = 2; // requests that load the steps of older runs
 const LATE = 3; // seconds after its beginning, behind which a run's first event is one that is told again
 const WELL_ON = ["thread.run.step.completed", "thread.run.requires_action"]; // among the first events they tell the same
+const PAUSE = 120; // milliseconds between two drawings of the timeline
 const CONTENT = "include[]=step_details.tool_calls[*].file_search.results[*].content";
 
 const chosenId = signal("");
@@ -18,8 +19,13 @@ export const inspectedId = computed(() => chosenId.value || run.value?.id || "")
 export const isCurrent = (runId) => run.value?.id === runId;
 export const chooseRun = (runId) => (chosenId.value = runId === run.value?.id ? "" : runId);
 
-/** The timeline of the current run by the arrival of its events; a new object whenever some came. */
-export const live = signal({ timeline: unknown(), isLate: false });
+/** The timeline of the current run by the arrival of its events. It grows in place; `drawnAgain` tells of it. */
+let timeline = unknown();
+const drawnAgain = signal(0);
+/** Whether the current run was joined so late that the arrival of its events tells nothing. */
+export const isLate = signal(false);
+/** The timeline by arrival as it is now, for what is drawn anew by itself; null if it tells nothing. */
+export const timelineNow = () => (isLate.peek() ? null : timeline);
 
 // --- Records -------------------------------------------------------------------------------------------------------
 
@@ -117,11 +123,11 @@ async function inTurn(work) {
 
 /** The timeline of a run, from the best source there is. */
 export function timelineOf(runId) {
-  const { trace } = recordOf(runId);
+  const trace = recordOf(runId).trace.value;
   const known = runOf(runId);
-  const isLive = isCurrent(runId) && live.value.timeline.turns.length > 0;
-  if (trace.value && (!isLive || live.value.isLate || (known && isOver(known) && trace.value.ended_at))) return fromTrace(trace.value);
-  if (isLive && !live.value.isLate) return live.value.timeline;
+  const isLive = isCurrent(runId) && !isLate.value && drawnAgain.value > 0;
+  if (trace && (!isLive || (known && isOver(known) && trace.ended_at))) return fromTrace(trace);
+  if (isLive) return timeline;
   return known ? fromSeconds(known, stepsOf(runId)) : unknown();
 }
 
@@ -129,24 +135,36 @@ export function timelineOf(runId) {
 
 let counted = 0;
 let watched = "";
+let timer = 0;
 
 effect(() => {
   const count = eventCount.value;
   const id = run.value?.id ?? "";
-  if (id !== watched || count < counted) {
-    counted = 0;
-    watched = id;
-    live.value = { timeline: unknown(), isLate: false };
-  }
+  if (id !== watched || count < counted) begin(id);
   if (count === counted) return;
-  const { timeline } = live.peek();
   const came = events.slice(-Math.min(count - counted, events.length));
-  let { isLate } = live.peek();
-  if (counted === 0) isLate = timeOf(came[0]) - run.peek().created_at > LATE || came.some(({ event }) => WELL_ON.includes(event));
+  if (counted === 0) {
+    const waited = timeOf(came[0]) - run.peek().created_at;
+    isLate.value = waited > LATE || came.some(({ event }) => WELL_ON.includes(event));
+  }
   for (const event of came) note(timeline, event, timeOf(event));
   counted = count;
-  live.value = { timeline, isLate };
+  timer ||= setTimeout(tellOfIt, PAUSE);
 });
+
+function begin(id) {
+  counted = 0;
+  watched = id;
+  timeline = unknown();
+  isLate.value = false;
+  drawnAgain.value = 0;
+}
+
+/** A few times a second is enough for the bars, and leaves the time to what the run says. */
+function tellOfIt() {
+  timer = 0;
+  if (counted) drawnAgain.value += 1;
+}
 
 /** When an event arrived, in seconds since the epoch; null for one that was loaded later. */
 export const timeOf = (event) => (event.at ? (performance.timeOrigin + event.at) / 1000 : null);

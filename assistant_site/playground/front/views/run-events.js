@@ -5,14 +5,14 @@ import { effect } from "@preact/signals";
 import { size, span, t } from "../core/i18n.js";
 import { complain, notice } from "../core/notices.js";
 import { eventCount, events } from "../state/conversation.js";
-import { isCurrent, live, loadEvents, recordOf, runOf, timeOf } from "../state/inspection.js";
+import { isCurrent, loadEvents, recordOf, runOf, timelineNow, timeOf } from "../state/inspection.js";
 import { isOver } from "../state/timing.js";
 import { copy } from "../ui/copy.js";
 import { html, useEffect, useLayoutEffect, useRef, useState } from "../ui/html.js";
 import { Icon } from "../ui/icons.js";
 
 const DRAWN = 200; // rows, and as many more for each wish
-const PAUSE = 200; // milliseconds between two drawings
+const PAUSE = 300; // milliseconds between two drawings
 const NEAR = 30; // pixels from the end of the list, within which it follows the newest
 
 /** JSON of events, made when it is first needed. */
@@ -103,8 +103,8 @@ function Rows({ chosen, most, more }) {
 }
 
 function Row({ event, isOpen, toggle }) {
-  const begun = live.peek().timeline.created;
-  const since = event.at && begun !== null ? `+${span(timeOf(event) - begun)}` : "";
+  const begun = timelineNow()?.created;
+  const since = event.at && begun ? `+${span(timeOf(event) - begun)}` : "";
   return html`<li>
     <button type="button" aria-expanded=${isOpen} onClick=${() => toggle(event)}>
       <span class="event-position">${event.position || "·"}</span>

@@ -5,7 +5,7 @@ import { all } from "../core/api.js";
 import { complain } from "../core/notices.js";
 import { assistants } from "../state/assistants.js";
 import { events, messages, run, threadId } from "../state/conversation.js";
-import { chooseRun, inspectedId, isCurrent, live, loadRun, loadSteps, loadTrace, recordOf, runOf, stepsOf, timelineOf } from "../state/inspection.js";
+import { chooseRun, inspectedId, isCurrent, isLate, loadRun, loadSteps, loadTrace, recordOf, runOf, stepsOf, timelineOf } from "../state/inspection.js";
 import { isOver } from "../state/timing.js";
 import { CopyButton } from "../ui/copy.js";
 import { html, useEffect, useId, useState } from "../ui/html.js";
@@ -51,16 +51,16 @@ function Inspected({ id }) {
 /** Reads the trace when the run rests, and again and again while a run is under way whose beginning was missed. */
 function useTrace(id, given, fail) {
   const status = given?.status;
-  const isLate = isCurrent(id) && live.value.isLate;
+  const missed = isCurrent(id) && isLate.value;
   useEffect(() => {
     if (!status) return undefined;
     const look = () => loadTrace(id).catch(fail);
     const rests = isOver(given) || status === "requires_action";
-    if (rests || isLate) look();
-    if (rests || !isLate) return undefined;
+    if (rests || missed) look();
+    if (rests || !missed) return undefined;
     const timer = setInterval(look, LATE_PAUSE);
     return () => clearInterval(timer);
-  }, [id, status, isLate]);
+  }, [id, status, missed]);
 }
 
 // --- Which run -------------------------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ function Step({ step }) {
   ].filter(Boolean);
   return html`<li>
     <div class="step-head">
-      <b>${isMessage ? t("Wrote a message") : t("Called a tool | Called {n} tools", { n: calls.length || 1 })}</b>
+      <b>${isMessage ? (step.status === "in_progress" ? t("Writes a message") : t("Wrote a message")) : t("Called a tool | Called {n} tools", { n: calls.length || 1 })}</b>
       ${facts.length > 0 && html`<span class="hint">${facts.join(" · ")}</span>`}
       <span class=${`badge ${TONES[step.status] ?? ""}`}>${stepWord(step.status)}</span>
     </div>

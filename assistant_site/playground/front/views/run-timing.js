@@ -5,7 +5,7 @@ import { span, t } from "../core/i18n.js";
 import { timelineOf } from "../state/inspection.js";
 import { html, useEffect, useState } from "../ui/html.js";
 
-const TICK = 200; // milliseconds, in which the bars of a live run grow
+const TICK = 250; // milliseconds, in which the bars of a live run grow
 
 export function RunTiming({ id, isLive }) {
   const now = useNow(isLive);

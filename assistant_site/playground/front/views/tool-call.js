@@ -1,7 +1,7 @@
 // One tool call: a line that says what it is and how it stands, and, opened, all that went in and came out.
 
 import { span, t } from "../core/i18n.js";
-import { live, recordOf } from "../state/inspection.js";
+import { recordOf, timelineNow } from "../state/inspection.js";
 import { fromTrace, secondsOf } from "../state/timing.js";
 import { html, useState } from "../ui/html.js";
 import { Icon } from "../ui/icons.js";
@@ -32,8 +32,7 @@ function secondsFor(step, call, state) {
   if (state === "working" || state === "waiting") return null;
   const { trace } = recordOf(step.run_id);
   if (trace.value) return secondsOf(fromTrace(trace.value), call.id);
-  const { timeline, isLate } = live.peek();
-  const exact = isLate ? null : secondsOf(timeline, call.id);
+  const exact = secondsOf(timelineNow(), call.id);
   if (exact !== null) return exact;
   const whole = (step.completed_at ?? step.failed_at ?? 0) - step.created_at;
   return whole >= 2 ? whole : null;
