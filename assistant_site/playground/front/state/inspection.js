@@ -126,7 +126,7 @@ export function timelineOf(runId) {
   const trace = recordOf(runId).trace.value;
   const known = runOf(runId);
   const isLive = isCurrent(runId) && !isLate.value && drawnAgain.value > 0;
-  if (trace && (!isLive || (known && isOver(known) && trace.ended_at))) return fromTrace(trace);
+  if (trace && (!isLive || (trace.status === known.status && known.status !== "in_progress"))) return fromTrace(trace);
   if (isLive) return timeline;
   return known ? fromSeconds(known, stepsOf(runId)) : unknown();
 }

@@ -95,7 +95,7 @@ const nameOf = (call) => call.function?.name ?? call.type;
 export function fromTrace(trace) {
   return {
     created: trace.created_at,
-    started: trace.started_at,
+    started: trace.turns?.[0]?.began_at ?? trace.started_at, // which is the last beginning, of a run that waited
     firstWord: trace.first_word_at,
     ended: trace.ended_at,
     turns: (trace.turns ?? []).map((each) => ({

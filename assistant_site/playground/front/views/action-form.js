@@ -59,11 +59,11 @@ export function ActionForm() {
     </header>
     <${Announcement} text=${titleOf(calls, asked)} />
     ${calls.map((call, index) => html`<${Answer} key=${call.id} call=${call} place=${index + 1} of=${calls.length} />`)}
-    ${asked.map((call) => html`<${Approval} key=${call.id} call=${call} />`)}
+    ${asked.map((call) => html`<${Approval} key=${call.id} call=${call} told=${() => setProblem("")} />`)}
     ${problem && html`<p class="error" role="alert">${problem}</p>`}
     <footer>
       <span class="hint">${t("Ctrl+Enter (⌘+Enter) submits")}</span>
-      <button type="button" onClick=${stop}>${t("Stop the run")}</button>
+      <button type="button" onClick=${() => stop().then(focusComposer)}>${t("Stop the run")}</button>
       <button type="submit" class="primary" aria-disabled=${isSending}>${isSending ? t("Submitting …") : t("Submit")}</button>
     </footer>
   </form>`;
@@ -161,11 +161,11 @@ export function Arguments({ text }) {
 
 // --- Approvals -------------------------------------------------------------------------------------------------------
 
-function Approval({ call }) {
+function Approval({ call, told }) {
   const id = useId();
   const chosen = answersNow().approvals[call.id];
   const choice = (value, words, key) => html`<label class=${classes("choice", { chosen: chosen === value })}>
-    <input type="radio" id=${`${id}${key}`} name=${call.id} checked=${chosen === value} onChange=${() => judge(call.id, value)} />${words}
+    <input type="radio" id=${`${id}${key}`} name=${call.id} checked=${chosen === value} onChange=${() => (judge(call.id, value), told())} />${words}
   </label>`;
   return html`<fieldset class="waiting-call">
     <legend><${Icon} name="tool" size=${16} /><code>${call.name}</code><span class="hint">${t("on the server {server}", { server: call.server_label })}</span></legend>

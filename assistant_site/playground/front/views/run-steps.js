@@ -1,14 +1,15 @@
 // The steps of a run as the API lists them, with what each did and used.
 
 import { number, span, t } from "../core/i18n.js";
-import { stepsOf } from "../state/inspection.js";
+import { runOf, stepsOf } from "../state/inspection.js";
+import { isOver } from "../state/timing.js";
 import { CopyButton } from "../ui/copy.js";
 import { html } from "../ui/html.js";
 import { ToolCall } from "./tool-call.js";
 
 export function RunSteps({ id }) {
   const steps = stepsOf(id);
-  if (!steps.length) return html`<p class="hint">${t("There are no steps yet.")}</p>`;
+  if (!steps.length) return html`<p class="hint">${runOf(id) && isOver(runOf(id)) ? t("It has no steps.") : t("There are no steps yet.")}</p>`;
   return html`<ol class="steps">${steps.map((step) => html`<${Step} key=${step.id} step=${step} />`)}</ol>`;
 }
 

@@ -49,6 +49,7 @@ function rowsOf({ created, started, turns, ended }, now) {
     if (drawn.length) rows.push({ key, label, bars: drawn, isCall });
   };
   row("queue", t("Queue"), [{ kind: "wait", from: created, to: started ?? ended ?? now }]);
+  if (!turns.length) row("silence", t("Turn {n}", { n: 1 }), [{ kind: "wait", from: started, to: ended ?? now }]);
   for (const turn of turns) {
     const isOpen = turn.ended == null;
     const spoken = turn.settled ?? turn.ended ?? (isOpen ? now : null);

@@ -42,5 +42,5 @@ function State({ state, seconds }) {
   const time = seconds !== null && html`<span class="call-time">${span(seconds)}</span>`;
   if (state === "working") return html`<span class="spinner" role="img" aria-label=${stateWord(state)}></span>`;
   if (state === "done") return html`${time}<span class="unseen">${stateWord(state)}</span>`;
-  return html`${time}<span class=${`badge ${{ failed: "bad", waiting: "warn", stopped: "" }[state]}`}>${stateWord(state)}</span>`;
+  return html`${time}<span class=${`badge ${{ failed: "bad", waiting: "warn" }[state] ?? ""}`}>${stateWord(state)}</span>`;
 }

@@ -5,6 +5,7 @@ import { assistants } from "../state/assistants.js";
 import { run } from "../state/conversation.js";
 
 const ICONS = { code: "code", files: "search", web: "language", mcp: "tool", action: "send", function: "tool" };
+const REFUSED = "This call was not approved by the user"; // what the model is told of a call that nobody allowed
 const MOST = 120; // characters of a preview
 
 /** A text parsed as JSON; undefined if it is none. */
@@ -36,8 +37,9 @@ export function kindOf(step, call) {
   return made(tools.some((tool) => tool.type === "action") ? "action" : "function", name);
 }
 
-/** "working", "waiting" (for the caller), "done", "failed" or "stopped". */
+/** "working", "waiting" (for the caller), "done", "refused" (by the caller), "failed" or "stopped". */
 export function stateOf(step, call) {
+  if (call.function?.output?.startsWith(REFUSED) && kindOf(step, call).kind === "mcp") return "refused";
   if (isAnswered(call) || step.status === "completed") return hasFailed(call) ? "failed" : "done";
   if (step.status === "failed") return "failed";
   if (step.status !== "in_progress") return "stopped";
@@ -62,14 +64,15 @@ export function sentenceOf({ kind, name, server }, state) {
   if (kind === "code") return isWorking ? t("Running Python …") : t("Ran Python");
   if (kind === "files") return isWorking ? t("Searching the files …") : t("Searched the files");
   if (kind === "web") return isWorking ? t("Searching the web …") : t("Searched the web");
-  if (state === "waiting") return kind === "mcp" ? t("{name} of {server} waits for approval", { name, server }) : t("{name} waits for your answer", { name });
+  if (state === "waiting") return kind === "mcp" ? t("Wants to call {name} of {server}", { name, server }) : t("Wants to call {name}", { name });
+  if (state === "refused") return t("Was not allowed to call {name} of {server}", { name, server });
   if (kind === "mcp") return isWorking ? t("Calling {name} of {server} …", { name, server }) : t("Called {name} of {server}", { name, server });
   if (kind === "action") return isWorking ? t("Asking {name} …", { name }) : t("Asked {name}", { name });
   return isWorking ? t("Calling {name} …", { name }) : t("Called {name}", { name });
 }
 
 export const stateWord = (state) =>
-  ({ working: t("At work"), waiting: t("Waits for you"), done: t("Done"), failed: t("Failed"), stopped: t("Stopped") })[state];
+  ({ working: t("At work"), waiting: t("Waits for you"), done: t("Done"), refused: t("Refused"), failed: t("Failed"), stopped: t("Stopped") })[state];
 
 /** A few words of what a call is about. */
 export function previewOf({ kind }, call) {
