@@ -28,10 +28,13 @@ export function nodeProgram(plan) {
 function opening({ baseUrl, needsToken, asksLeave }) {
   const key = needsToken ? "process.env.HOLDFAST_TOKEN" : `"none"`;
   return `// npm install openai (version 5 or newer); save this as program.mjs
-${needsToken ? "// export HOLDFAST_TOKEN=<an API token of this server>\n" : ""}${asksLeave ? `import { createInterface } from "node:readline/promises";\n` : ""}import OpenAI from "openai";
+${needsToken ? "// export HOLDFAST_TOKEN=<an API token of this server>\n" : ""}${asksLeave ? `${imports("{ createInterface }", "node:readline/promises")}\n` : ""}${imports("OpenAI", "openai")}
 
 const client = new OpenAI({ baseURL: ${quoted(baseUrl)}, apiKey: ${key} });`;
 }
+
+/** A line of the program, made so that nobody who reads this module takes it for an import of its own. */
+const imports = (what, name) => `import ${what} from ${quoted(name)};`;
 
 function functionsOf({ functions }) {
   const nameOf = namer([...KEYWORDS, ...OURS]);
