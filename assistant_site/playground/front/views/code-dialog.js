@@ -15,11 +15,14 @@ import { html, useEffect, useMemo, useState } from "../ui/html.js";
 
 const KEY = "holdfast.program";
 const MOST_MESSAGES = 1000;
+const LONGEST_NAME = 40;
 
 export const openCode = () => openDialog((close) => html`<${CodeDialog} close=${close} />`);
 
 /** What the first message would make, where there is no assistant yet. */
 const first = () => ({ name: t("My first assistant"), model: settings.model, instructions: t("You are a helpful assistant.") });
+
+const shortName = ({ name }) => (name?.length > LONGEST_NAME ? `${name.slice(0, LONGEST_NAME)}…` : name || t("Unnamed"));
 
 const tabs = () => [
   { id: "python", label: "Python" },
@@ -71,7 +74,7 @@ function CodeDialog({ close }) {
     <div class="code-options">
       <${Switch}
         label=${t("Make the assistant in the program")}
-        hint=${isMade ? t("With all its settings.") : t("It uses “{name}” by its id.", { name: assistant.name || t("Unnamed") })}
+        hint=${isMade ? t("With all its settings.") : t("It uses “{name}” by its id.", { name: shortName(assistant) })}
         checked=${isMade}
         set=${setMakes}
         disabled=${!assistant.id}

@@ -33,7 +33,8 @@ ${needsToken ? "# export HOLDFAST_TOKEN=<an API token of this server>\n" : ""}${
 
 from openai import OpenAI
 
-warnings.filterwarnings("ignore", category=DeprecationWarning)  # the package says it of OpenAI's own Assistants API
+# The package says that OpenAI retires its own Assistants API; this server keeps it.
+warnings.filterwarnings("ignore", category=DeprecationWarning)
 
 client = OpenAI(base_url=${quoted(baseUrl)}, api_key=${key})`;
 }
