@@ -31,7 +31,7 @@ export function UsagePage() {
       <button type="button" class="quiet square only-narrow" aria-label=${t("Threads")} onClick=${() => (sidebarIsOpen.value = true)}><${Icon} name="menu" /></button>
       <button type="button" class="quiet square" aria-label=${t("Back to the conversation")} title=${t("Back to the conversation")} onClick=${back}><${Icon} name="back" /></button>
       <h1 class="bar-title">${t("Usage")}</h1>
-      <${Tools} />
+      ${failure.value?.status !== 403 && html`<${Tools} />`}
     </header>
     <div class="usage-scroll" tabindex="0" role="region" aria-label=${t("Usage")}>
       <div class="usage-inside"><${Figures} /></div>

@@ -8,6 +8,7 @@ import { cost, hasCosts, KINDS } from "./figures.js";
 
 const AT_FIRST = 10;
 const MOST = 500;
+const SMALLEST_SHARE = 0.001; // below it, that it is less is all that is told
 
 const groups = () => [
   { id: "model", label: t("Models"), one: t("Model"), nameOf: (key) => key || t("No model") },
@@ -59,6 +60,8 @@ function Table({ group, rows, sums }) {
 
 function Row({ row, name, sums, withCosts }) {
   const share = sums.tokens ? row.tokens / sums.tokens : 0;
+  const isTiny = share > 0 && share < SMALLEST_SHARE;
+  const percent = number(isTiny ? SMALLEST_SHARE : share, { style: "percent", maximumFractionDigits: share < 0.1 ? 1 : 0 });
   return html`<tr>
     <th scope="row" title=${row.key}><bdi>${name}</bdi></th>
     <td>${number(row.requests)}</td>
@@ -66,6 +69,6 @@ function Row({ row, name, sums, withCosts }) {
     <td>${number(row.cached_tokens)}</td>
     <td>${number(row.completion_tokens)}</td>
     ${withCosts && html`<td>${cost(row.costs)}</td>`}
-    <td class="share"><span>${number(share, { style: "percent", maximumFractionDigits: share < 0.1 ? 1 : 0 })}</span><i style=${{ "--share": share }} aria-hidden="true"></i></td>
+    <td class="share"><span>${isTiny ? `< ${percent}` : percent}</span><i style=${{ "--share": share }} aria-hidden="true"></i></td>
   </tr>`;
 }
