@@ -44,7 +44,10 @@ export function AssistantPanel() {
       <div class="fields">
         <${TextField} field="name" label=${t("Name")} most=${256} placeholder=${t("Unnamed")} />
         <${Model} />
-        <${TextField} field="instructions" label=${t("Instructions")} most=${256_000} rows=${7} hint=${t("What it is for, how it speaks, what it must not do. The model reads this before each answer.")} />
+        <${TextField}
+          field="instructions" label=${t("Instructions")} most=${256_000} rows=${7}
+          hint=${t("What it is for, how it speaks, what it must not do. The model reads this before each answer.")}
+        />
       </div>
       <${Tools} assistant=${assistant} />
       <div class="sections">
@@ -73,7 +76,10 @@ function Model() {
     label=${t("Model")}
     hint=${hint}
     error=${refusalAt("model") || (value.trim() ? "" : t("The model's name cannot be empty."))}
-    control=${(props) => html`<input ...${props} list=${list} maxlength="256" autocomplete="off" spellcheck=${false} value=${value} onInput=${change} />
+    control=${(props) => html`<input
+      ...${props} list=${list} maxlength="256" autocomplete="off" spellcheck=${false} value=${value}
+      onInput=${change}
+    />
       <datalist id=${list}>${models.value.map((each) => html`<option key=${each} value=${each}></option>`)}</datalist>`}
   />`;
 }

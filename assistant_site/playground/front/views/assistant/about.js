@@ -15,7 +15,10 @@ export function About() {
   const count = Object.keys(valueOf("metadata") ?? {}).filter((key) => !isMemory(key)).length;
   const told = [valueOf("description") && t("description"), count && t("one pair | {n} pairs", { n: count })].filter(Boolean).join(", ");
   return html`<${Section} title=${t("Metadata")} told=${told} places=${["description", "metadata"]}>
-    <${TextField} field="description" label=${t("Description")} most=${512} rows=${3} hint=${t("For people who choose an assistant, and for programs that call it over MCP. The model does not see it.")} />
+    <${TextField}
+      field="description" label=${t("Description")} most=${512} rows=${3}
+      hint=${t("For people who choose an assistant, and for programs that call it over MCP. The model does not see it.")}
+    />
     <${Pairs} />
   <//>`;
 }
@@ -42,14 +45,22 @@ function Pairs() {
     <p class="label" aria-hidden="true">${t("Keys and values of your own")}</p>
     ${rows.map(
       ([key, value], at) => html`<div class="pair-row" key=${at}>
-        <input class="code" aria-label=${t("Key {n}", { n: at + 1 })} placeholder=${t("key")} maxlength=${MOST_KEY} autocomplete="off" spellcheck=${false} value=${key} onInput=${change(at, 0)} />
-        <input aria-label=${t("Value {n}", { n: at + 1 })} placeholder=${t("value")} maxlength=${MOST_VALUE} autocomplete="off" value=${value} onInput=${change(at, 1)} />
+        <input
+          class="code" aria-label=${t("Key {n}", { n: at + 1 })} placeholder=${t("key")} maxlength=${MOST_KEY}
+          autocomplete="off" spellcheck=${false} value=${key} onInput=${change(at, 0)}
+        />
+        <input
+          aria-label=${t("Value {n}", { n: at + 1 })} placeholder=${t("value")} maxlength=${MOST_VALUE}
+          autocomplete="off" value=${value} onInput=${change(at, 1)}
+        />
         <${IconButton} icon="close" label=${t("Remove pair {n}", { n: at + 1 })} act=${() => write(rows.toSpliced(at, 1))} />
       </div>`,
     )}
     ${error && html`<p class="error" role="alert">${error}</p>`}
     ${rows.length < room
-      ? html`<button type="button" class="quiet small" onClick=${() => keepTyped("metadata", [...rows, ["", ""]], typed?.error)}><${Icon} name="add" size=${16} />${t("Add a pair")}</button>`
+      ? html`<button
+        type="button" class="quiet small" onClick=${() => keepTyped("metadata", [...rows, ["", ""]], typed?.error)}
+      ><${Icon} name="add" size=${16} />${t("Add a pair")}</button>`
       : html`<p class="hint">${t("There can be {n} pairs at most.", { n: room })}</p>`}
   </div>`;
 }

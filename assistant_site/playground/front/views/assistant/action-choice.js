@@ -32,7 +32,10 @@ export function ActionChoice({ actions, chosen, choose, canDelete = false }) {
     setDoomed("");
   };
   return html`<div class="action-choice">
-    ${actions.length > MANY && html`<input type="search" aria-label=${t("Search actions")} placeholder=${t("Search actions")} value=${search} onInput=${(event) => setSearch(event.target.value)} />`}
+    ${actions.length > MANY && html`<input
+      type="search" aria-label=${t("Search actions")} placeholder=${t("Search actions")} value=${search}
+      onInput=${(event) => setSearch(event.target.value)}
+    />`}
     ${fitting.length > 1 && html`<label class="check all"><input type="checkbox" checked=${hasAll} onChange=${turnAll} />${t("All {n}", { n: fitting.length })}</label>`}
     ${error && html`<p class="error" role="alert">${error}</p>`}
     <ul class="items">

@@ -52,7 +52,9 @@ export function ActionDialog({ close }) {
   };
   const footer =
     shown === "new"
-      ? html`<button type="submit" form="new-actions" class="primary" disabled=${isBusy || !given.source.trim()}>${isBusy ? t("Reading …") : t("Read the document")}</button>`
+      ? html`<button
+        type="submit" form="new-actions" class="primary" disabled=${isBusy || !given.source.trim()}
+      >${isBusy ? t("Reading …") : t("Read the document")}</button>`
       : html`<button type="button" class="primary" disabled=${!chosen.length} onClick=${add}>${chosen.length ? t("Add one action | Add {n} actions", { n: chosen.length }) : t("Add")}</button>`;
   const isChanged = Boolean(found) || (shown === "new" && Boolean(given.source.trim()));
   const choice = (list, more) => html`<${ActionChoice} actions=${list} chosen=${chosen} choose=${setChosen} ...${more} />`;
@@ -91,9 +93,16 @@ function Source({ given, set, problem }) {
       label=${t("OpenAPI document")}
       hint=${t("Its address, or its text in JSON or YAML. OpenAPI 3 and Swagger 2.")}
       error=${problem && !isAboutCredentials ? problem.message : ""}
-      control=${(props) => html`<textarea ...${props} class="code" rows="7" autofocus spellcheck=${false} placeholder="https://example.com/openapi.json" value=${given.source} onInput=${(event) => change(event.target.value)}></textarea>`}
+      control=${(props) => html`<textarea
+        ...${props} class="code" rows="7" autofocus spellcheck=${false}
+        placeholder="https://example.com/openapi.json" value=${given.source}
+        onInput=${(event) => change(event.target.value)}
+      ></textarea>`}
     />
     <label class="button small pick">${t("Read from a file")}<input type="file" accept=".json,.yaml,.yml,application/json" onChange=${pick} /></label>
-    <${Authentication} given=${given.authentication} set=${(authentication) => set({ ...given, authentication })} error=${isAboutCredentials ? problem.message : ""} />
+    <${Authentication}
+      given=${given.authentication} set=${(authentication) => set({ ...given, authentication })}
+      error=${isAboutCredentials ? problem.message : ""}
+    />
   `;
 }

@@ -20,7 +20,9 @@ export function Actions() {
   return html`<div class="tool" role="group" aria-label=${t("Actions")}>
     <div class="tool-head">
       <div><p class="label">${t("Actions")}</p><p class="hint">${t("Services that an OpenAPI document describes. The server calls them.")}</p></div>
-      <button type="button" class="small" onClick=${() => openDialog((close) => html`<${ActionDialog} close=${close} />`)}><${Icon} name="add" size=${16} />${t("Add actions")}</button>
+      <button
+        type="button" class="small" onClick=${() => openDialog((close) => html`<${ActionDialog} close=${close} />`)}
+      ><${Icon} name="add" size=${16} />${t("Add actions")}</button>
     </div>
     ${used.length > 0 && html`<ul class="items">${used.map((tool) => html`<${UsedAction} key=${tool.id} tool=${tool} />`)}</ul>`}
   </div>`;

@@ -58,7 +58,10 @@ function Schema({ format }) {
     <${Field}
       label=${t("Name of the schema")}
       error=${NAME.test(given.name) ? refusalAt("response_format.json_schema.name") : t("Letters, digits, _ and -, 64 at most.")}
-      control=${(props) => html`<input ...${props} class="code" value=${given.name} maxlength="64" spellcheck=${false} autocomplete="off" onInput=${rename} />`}
+      control=${(props) => html`<input
+        ...${props} class="code" value=${given.name} maxlength="64" spellcheck=${false} autocomplete="off"
+        onInput=${rename}
+      />`}
     />
     <${DraftJson}
       place=${PLACE}
@@ -69,6 +72,10 @@ function Schema({ format }) {
       judge=${(value) => (typeof value === "object" && value && !Array.isArray(value) ? "" : t("The schema must be an object."))}
     />
     <${Findings} findings=${findings} isStrict=${isStrict} makeStrict=${makeStrict} />
-    <${Switch} label=${t("Strict")} hint=${t("The model cannot answer anything that does not fit, if the provider can do that.")} checked=${isStrict} set=${(strict) => set({ strict })} />
+    <${Switch}
+      label=${t("Strict")}
+      hint=${t("The model cannot answer anything that does not fit, if the provider can do that.")}
+      checked=${isStrict} set=${(strict) => set({ strict })}
+    />
   `;
 }

@@ -30,7 +30,10 @@ export function Authentication({ given, set, error }) {
       key=${`${given.type} ${name}`}
       label=${label}
       hint=${hint}
-      control=${(props) => html`<input ...${props} type=${isSecret ? "password" : "text"} autocomplete="off" spellcheck=${false} placeholder=${placeholder} value=${given[name] ?? ""} onInput=${change(name)} />`}
+      control=${(props) => html`<input
+        ...${props} type=${isSecret ? "password" : "text"} autocomplete="off" spellcheck=${false}
+        placeholder=${placeholder} value=${given[name] ?? ""} onInput=${change(name)}
+      />`}
     />`;
   const select = (name, label, options, hint) =>
     html`<${Field}

@@ -23,7 +23,10 @@ export function Chooser() {
   ];
   return html`<div class="chooser">
     <${Choice} />
-    <button type="button" class="square" aria-label=${t("New assistant")} title=${t("New assistant")} onClick=${() => offerExamples().catch(complain)}><${Icon} name="add" /></button>
+    <button
+      type="button" class="square" aria-label=${t("New assistant")} title=${t("New assistant")}
+      onClick=${() => offerExamples().catch(complain)}
+    ><${Icon} name="add" /></button>
     <${Menu} label=${t("Actions for this assistant")} items=${items}><${Icon} name="more" /><//>
   </div>`;
 }
@@ -44,7 +47,10 @@ function Choice() {
   };
   const left = (event) => event.relatedTarget && !root.current.contains(event.relatedTarget) && setOpen(false);
   return html`<div class="choice" ref=${root} onFocusOut=${left}>
-    <button type="button" class="choice-button" aria-haspopup="listbox" aria-expanded=${isOpen} aria-controls=${isOpen ? id : undefined} onClick=${() => setOpen(!isOpen)}>
+    <button
+      type="button" class="choice-button" aria-haspopup="listbox" aria-expanded=${isOpen}
+      aria-controls=${isOpen ? id : undefined} onClick=${() => setOpen(!isOpen)}
+    >
       <span class="unseen">${t("Assistant")}: </span><span class="name">${nameOf(chosen.value)}</span><${Icon} name="chevron" size=${16} />
     </button>
     ${isOpen && html`<${Choices} id=${id} shut=${shut} />`}
@@ -78,10 +84,18 @@ function Choices({ id, shut }) {
   const active = { "aria-activedescendant": shown[here] ? `${id}${here}` : undefined, "aria-controls": id };
   return html`<div class="choices-box" ref=${box} onKeyDown=${keys}>
     ${hasSearch &&
-    html`<input type="search" role="combobox" aria-expanded="true" aria-autocomplete="list" aria-label=${t("Search assistants")} placeholder=${t("Search assistants")} value=${search} ...${active} onInput=${(event) => (setSearch(event.target.value), setHere(0))} />`}
+    html`<input
+      type="search" role="combobox" aria-expanded="true" aria-autocomplete="list"
+      aria-label=${t("Search assistants")} placeholder=${t("Search assistants")} value=${search} ...${active}
+      onInput=${(event) => (setSearch(event.target.value), setHere(0))}
+    />`}
     <ul role="listbox" id=${id} aria-label=${t("Assistants")} tabindex=${hasSearch ? -1 : 0} ...${hasSearch ? {} : active}>
       ${shown.map(
-        (each, at) => html`<li key=${each.id} id=${`${id}${at}`} role="option" class=${classes({ here: at === here })} data-here=${at === here ? "" : undefined} aria-selected=${each.id === chosen.value.id} onClick=${() => pick(each)} onPointerMove=${() => at !== here && setHere(at)}>
+        (each, at) => html`<li
+          key=${each.id} id=${`${id}${at}`} role="option" class=${classes({ here: at === here })}
+          data-here=${at === here ? "" : undefined} aria-selected=${each.id === chosen.value.id}
+          onClick=${() => pick(each)} onPointerMove=${() => at !== here && setHere(at)}
+        >
           <span class="name">${nameOf(each)}</span><span class="hint">${each.model}</span>
         </li>`,
       )}

@@ -24,7 +24,10 @@ export function CodeFiles({ assistant }) {
       ${going.map((item) => html`<${UploadItem} key=${item.key} item=${item} />`)}
     </ul>`}
     ${room > 0
-      ? html`<${DropZone} label=${t("Add files for the code")} hint=${t("Choose or drop. They are in /mnt/data, in every thread, from now on.")} take=${take} />`
+      ? html`<${DropZone}
+        label=${t("Add files for the code")}
+        hint=${t("Choose or drop. They are in /mnt/data, in every thread, from now on.")} take=${take}
+      />`
       : html`<p class="hint">${t("There can be {n} files at most.", { n: MOST })}</p>`}
   </div>`;
 }

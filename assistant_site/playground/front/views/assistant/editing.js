@@ -14,5 +14,7 @@ export function EditingDialog({ title, close, isChanged, footer, tell = "", chil
     <button type="button" class="primary" onClick=${() => setAsking(false)}>${t("Go on editing")}</button>
   `;
   const usual = html`${tell && html`<p class="error grow" role="status">${tell}</p>`}<button type="button" onClick=${shut}>${t("Cancel")}</button>${footer}`;
-  return html`<${Dialog} wide title=${title} close=${shut} footer=${isAsking && isChanged ? asking : usual}><div class="fields editing">${children}</div><//>`;
+  return html`<${Dialog}
+    wide title=${title} close=${shut} footer=${isAsking && isChanged ? asking : usual}
+  ><div class="fields editing">${children}</div><//>`;
 }

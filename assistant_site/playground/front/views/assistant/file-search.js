@@ -52,7 +52,10 @@ export function FileSearch({ assistant, tool }) {
     <div class="files-of-tool">
       ${going.length > 0 && html`<ul class="items" aria-label=${t("Uploads")}>${going.map((item) => html`<${UploadItem} key=${item.key} item=${item} />`)}</ul>`}
       ${store && html`<${StoreFiles} store=${store} />`}
-      <${DropZone} label=${t("Add files to search")} hint=${t("Choose or drop: text, PDF, Word, slides, tables, pictures.")} disabled=${Boolean(isGone)} take=${(list) => uploadToStore(assistant, storeId, list)} />
+      <${DropZone}
+        label=${t("Add files to search")} hint=${t("Choose or drop: text, PDF, Word, slides, tables, pictures.")}
+        disabled=${Boolean(isGone)} take=${(list) => uploadToStore(assistant, storeId, list)}
+      />
     </div>
     ${store && html`<${StoreSettings} key=${store.id} store=${store} assistant=${assistant} />`}
     <${Ranking} tool=${tool} />
@@ -73,8 +76,14 @@ function Ranking({ tool }) {
     <summary>${t("What is found")}</summary>
     <div class="fields">
       <div class="pair">
-        <${NumberField} label=${t("Passages at most")} value=${options.max_num_results} set=${(value) => set({ max_num_results: value })} low=${1} high=${50} placeholder="20" />
-        <${NumberField} label=${t("Score at least")} value=${ranking.score_threshold || null} set=${(value) => rank({ score_threshold: value ?? 0 })} low=${0} high=${1} step="any" placeholder="0" />
+        <${NumberField}
+          label=${t("Passages at most")} value=${options.max_num_results}
+          set=${(value) => set({ max_num_results: value })} low=${1} high=${50} placeholder="20"
+        />
+        <${NumberField}
+          label=${t("Score at least")} value=${ranking.score_threshold || null}
+          set=${(value) => rank({ score_threshold: value ?? 0 })} low=${0} high=${1} step="any" placeholder="0"
+        />
       </div>
       <p class="hint">${t("Scores go from 0 to 1; which one suits depends on the store's ranking. Begin with 0.")}</p>
       <${Field}

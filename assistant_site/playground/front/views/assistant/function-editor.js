@@ -51,27 +51,43 @@ export function FunctionEditor({ given, others, keep, close }) {
       setView("form");
     },
   }));
-  const footer = html`<button type="button" class="primary" disabled=${Boolean(fault) || !now.name} onClick=${finish}>${given ? t("Done") : t("Add the function")}</button>`;
+  const footer = html`<button
+    type="button" class="primary" disabled=${Boolean(fault) || !now.name} onClick=${finish}
+  >${given ? t("Done") : t("Add the function")}</button>`;
 
-  return html`<${EditingDialog} title=${given ? t("Function {name}", { name: given.name }) : t("New function")} close=${close} isChanged=${isChanged} footer=${footer} tell=${fault}>
+  return html`<${EditingDialog}
+    title=${given ? t("Function {name}", { name: given.name }) : t("New function")} close=${close}
+    isChanged=${isChanged} footer=${footer} tell=${fault}
+  >
     <div class="with-menu">
       <${Field}
         label=${t("Name")}
         error=${nameFault}
         hint=${t("A verb and what it is about, such as get_weather.")}
-        control=${(props) => html`<input ...${props} class="code" autofocus=${!given} maxlength="64" spellcheck=${false} autocomplete="off" value=${now.name} onInput=${(event) => set({ name: event.target.value })} />`}
+        control=${(props) => html`<input
+          ...${props} class="code" autofocus=${!given} maxlength="64" spellcheck=${false} autocomplete="off"
+          value=${now.name} onInput=${(event) => set({ name: event.target.value })}
+        />`}
       />
       <${Menu} label=${t("Begin with an example")} items=${examples} className="small">${t("Examples")}<//>
     </div>
     <${Field}
       label=${t("Description")}
       hint=${t("What it does and when to call it. The model decides by this.")}
-      control=${(props) => html`<textarea ...${props} rows="2" value=${now.description} onInput=${(event) => set({ description: event.target.value })}></textarea>`}
+      control=${(props) => html`<textarea
+        ...${props} rows="2" value=${now.description} onInput=${(event) => set({ description: event.target.value })}
+      ></textarea>`}
     />
-    <${Tabs} label=${t("Parameters")} tabs=${[{ id: "form", label: t("Parameters") }, { id: "json", label: "JSON Schema" }]} chosen=${view} choose=${choose}>
+    <${Tabs}
+      label=${t("Parameters")} tabs=${[{ id: "form", label: t("Parameters") }, { id: "json", label: "JSON Schema" }]}
+      chosen=${view} choose=${choose}
+    >
       ${view === "form"
         ? fitsForm(schema)
-          ? html`<${SchemaForm} key=${round} schema=${schema} isStrict=${now.strict} write=${(next) => set({ text: pretty(next) })} setFault=${setFormFault} />`
+          ? html`<${SchemaForm}
+            key=${round} schema=${schema} isStrict=${now.strict} write=${(next) => set({ text: pretty(next) })}
+            setFault=${setFormFault}
+          />`
           : html`<p class="hint">${syntax ? t("The JSON has an error: mend it first, in the other tab.") : t("This schema has more than the form can show. Edit it as JSON Schema.")}</p>`
         : html`<${JsonField} label=${t("Parameters as JSON Schema")} rows=${12} text=${now.text} typed=${(text) => set({ text })} />`}
       <${Findings} findings=${findings} isStrict=${now.strict} makeStrict=${() => replace(madeStrict(schema))} />

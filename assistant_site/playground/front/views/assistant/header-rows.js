@@ -11,8 +11,14 @@ export function HeaderRows({ rows, write }) {
   return html`<div class="pairs" role="group" aria-label=${t("Headers")}>
     ${rows.map(
       ([name, value], at) => html`<div class="pair-row" key=${at}>
-        <input class="code" aria-label=${t("Header {n}", { n: at + 1 })} placeholder="X-Api-Key" autocomplete="off" spellcheck=${false} value=${name} onInput=${change(at, 0)} />
-        <input type="password" aria-label=${t("Value {n}", { n: at + 1 })} placeholder=${t("value")} autocomplete="off" value=${value} onInput=${change(at, 1)} />
+        <input
+          class="code" aria-label=${t("Header {n}", { n: at + 1 })} placeholder="X-Api-Key" autocomplete="off"
+          spellcheck=${false} value=${name} onInput=${change(at, 0)}
+        />
+        <input
+          type="password" aria-label=${t("Value {n}", { n: at + 1 })} placeholder=${t("value")} autocomplete="off"
+          value=${value} onInput=${change(at, 1)}
+        />
         <${IconButton} icon="close" label=${t("Remove header {n}", { n: at + 1 })} act=${() => write(rows.toSpliced(at, 1))} />
       </div>`,
     )}

@@ -14,9 +14,15 @@ export function ModelSettings() {
   if (valueOf("reasoning_effort")) set.push(valueOf("reasoning_effort"));
   if (memory.type === "window") set.push(t("short memory"));
   if (memory.type === "zero") set.push(t("no memory"));
-  return html`<${Section} title=${t("Model settings")} told=${set.join(", ") || t("as the model has them")} places=${["temperature", "top_p", "reasoning_effort", "metadata.memory"]}>
+  return html`<${Section}
+    title=${t("Model settings")} told=${set.join(", ") || t("as the model has them")}
+    places=${["temperature", "top_p", "reasoning_effort", "metadata.memory"]}
+  >
     <${Sampling} field="temperature" label=${t("Temperature")} most=${2} hint=${t("Low: the likeliest words. High: more surprising ones.")} />
-    <${Sampling} field="top_p" label="Top P" most=${1} hint=${t("Only the likeliest words that together make this share. Change this or the temperature, not both.")} />
+    <${Sampling}
+      field="top_p" label="Top P" most=${1}
+      hint=${t("Only the likeliest words that together make this share. Change this or the temperature, not both.")}
+    />
     <${Effort} />
     <${Memory} />
   <//>`;
@@ -31,8 +37,15 @@ function Sampling({ field, label, most, hint }) {
     <${Switch} label=${t("As the model has it")} checked=${isLeft} set=${(isOn) => edit(field, isOn ? null : 1)} />
     ${!isLeft &&
     html`<div class="range" key=${field}>
-        <input type="range" min="0" max=${most} step="0.05" value=${value} aria-label=${label} aria-describedby=${id} onInput=${(event) => edit(field, Number(event.target.value))} />
-        <input type="number" min="0" max=${most} step="any" value=${value} aria-label=${t("{name} as a number", { name: label })} onChange=${(event) => event.target.value !== "" && edit(field, Math.min(most, Math.max(0, Number(event.target.value))))} />
+        <input
+          type="range" min="0" max=${most} step="0.05" value=${value} aria-label=${label} aria-describedby=${id}
+          onInput=${(event) => edit(field, Number(event.target.value))}
+        />
+        <input
+          type="number" min="0" max=${most} step="any" value=${value}
+          aria-label=${t("{name} as a number", { name: label })}
+          onChange=${(event) => event.target.value !== "" && edit(field, Math.min(most, Math.max(0, Number(event.target.value))))}
+        />
       </div>
       <p class="hint" id=${id}>${hint}</p>`}
     ${refusalAt(field) && html`<p class="error" role="alert">${refusalAt(field)}</p>`}
@@ -44,7 +57,10 @@ function Effort() {
     label=${t("Reasoning effort")}
     hint=${t("For models that think before they answer; others may refuse it.")}
     error=${refusalAt("reasoning_effort")}
-    control=${(props) => html`<select ...${props} value=${valueOf("reasoning_effort") ?? ""} onChange=${(event) => edit("reasoning_effort", event.target.value || null)}>
+    control=${(props) => html`<select
+      ...${props} value=${valueOf("reasoning_effort") ?? ""}
+      onChange=${(event) => edit("reasoning_effort", event.target.value || null)}
+    >
       <option value="">${t("As the model has it")}</option>
       ${EFFORTS.map((each) => html`<option key=${each} value=${each}>${each}</option>`)}
     </select>`}
@@ -83,7 +99,10 @@ function Memory() {
     ${memory.type === "window" &&
     html`<div class="pair">
       <${NumberField} label=${t("Messages")} value=${memory.window_size} set=${set("window_size")} low=${1} high=${1_000_000} placeholder="20" />
-      <${NumberField} label=${t("Tokens")} value=${memory.max_token_size} set=${set("max_token_size")} low=${1} high=${100_000_000} placeholder="4000" />
+      <${NumberField}
+        label=${t("Tokens")} value=${memory.max_token_size} set=${set("max_token_size")} low=${1} high=${100_000_000}
+        placeholder="4000"
+      />
     </div>`}
   `;
 }

@@ -35,7 +35,10 @@ export function TextField({ field, label, hint, most, rows = 0, required = false
     control=${(props) =>
       rows
         ? html`<textarea ...${props} rows=${rows} maxlength=${most} placeholder=${placeholder} value=${value} onInput=${typed}></textarea>`
-        : html`<input ...${props} maxlength=${most} list=${list} placeholder=${placeholder} autocomplete="off" spellcheck=${!list} value=${value} onInput=${typed} />`}
+        : html`<input
+          ...${props} maxlength=${most} list=${list} placeholder=${placeholder} autocomplete="off"
+          spellcheck=${!list} value=${value} onInput=${typed}
+        />`}
   />`;
 }
 
@@ -60,7 +63,10 @@ export function JsonField({ label, hint, text, typed, judge = () => "", error = 
       label=${label}
       hint=${hint}
       error=${message || error}
-      control=${(props) => html`<textarea ...${props} class="code" rows=${rows} spellcheck=${false} autocomplete="off" autocapitalize="off" value=${text} onInput=${change}></textarea>`}
+      control=${(props) => html`<textarea
+        ...${props} class="code" rows=${rows} spellcheck=${false} autocomplete="off" autocapitalize="off"
+        value=${text} onInput=${change}
+      ></textarea>`}
     />
     ${canTidy && html`<button type="button" class="quiet small tidy" onClick=${tidy}>${t("Tidy up")}</button>`}
   </div>`;
@@ -99,7 +105,10 @@ export function NumberField({ label, hint, value, set, low, high, step = 1, plac
     label=${label}
     hint=${hint}
     error=${wrong || error}
-    control=${(props) => html`<input ...${props} type="number" min=${low} max=${high} step=${step} placeholder=${placeholder} value=${text === "?" ? undefined : text} onInput=${change} onBlur=${() => wrong || setTyped(null)} />`}
+    control=${(props) => html`<input
+      ...${props} type="number" min=${low} max=${high} step=${step} placeholder=${placeholder}
+      value=${text === "?" ? undefined : text} onInput=${change} onBlur=${() => wrong || setTyped(null)}
+    />`}
   />`;
 }
 
@@ -121,7 +130,9 @@ export function Item({ icon, title, told, error, open, children }) {
 }
 
 export function IconButton({ icon, label, act, disabled }) {
-  return html`<button type="button" class="quiet square small" aria-label=${label} title=${label} disabled=${disabled} onClick=${act}><${Icon} name=${icon} size=${16} /></button>`;
+  return html`<button
+    type="button" class="quiet square small" aria-label=${label} title=${label} disabled=${disabled} onClick=${act}
+  ><${Icon} name=${icon} size=${16} /></button>`;
 }
 
 // --- The draft's tools --------------------------------------------------------------------------------------------

@@ -46,7 +46,10 @@ export function Saving() {
     <div class="row end">
       ${refused.value?.status === 404 && refused.value.id === chosen.value?.id && html`<button type="button" onClick=${saveAsNew}>${t("Save as a new one")}</button>`}
       <button type="button" disabled=${isSaving.value} onClick=${() => discard()}>${t("Discard")}</button>
-      <button type="button" class="primary" disabled=${isSaving.value || Boolean(obstacle.value)} title=${isMac ? "⌘S" : "Ctrl+S"} onClick=${saveNow}>${isSaving.value ? t("Saving …") : t("Save")}</button>
+      <button
+        type="button" class="primary" disabled=${isSaving.value || Boolean(obstacle.value)}
+        title=${isMac ? "⌘S" : "Ctrl+S"} onClick=${saveNow}
+      >${isSaving.value ? t("Saving …") : t("Save")}</button>
     </div>
   </div>`;
 }
@@ -103,7 +106,10 @@ function choice({ title, text, buttons }) {
     openDialog((close) => {
       const answer = (given) => (close(), resolve(given));
       const footer = buttons.map(
-        ({ label, gives, className }) => html`<button type="button" key=${label} class=${className} autofocus=${className === "primary"} onClick=${() => answer(gives)}>${label}</button>`,
+        ({ label, gives, className }) => html`<button
+          type="button" key=${label} class=${className} autofocus=${className === "primary"}
+          onClick=${() => answer(gives)}
+        >${label}</button>`,
       );
       return html`<${Dialog} title=${title} close=${() => answer(null)} footer=${footer}><p>${text}</p><//>`;
     });

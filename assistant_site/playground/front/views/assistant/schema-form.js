@@ -73,7 +73,9 @@ export function SchemaForm({ schema, isStrict, write, setFault }) {
   const add = () => change([...rows, { key: Math.max(-1, ...rows.map((row) => row.key)) + 1, name: freeName(rows), type: "string", items: "string", description: "", choices: "", isRequired: true }]);
   return html`<div class="schema-form">
     ${!rows.length && html`<p class="hint">${t("It takes no parameters.")}</p>`}
-    ${rows.map((row, at) => html`<${Property} key=${row.key} row=${row} isStrict=${isStrict} set=${set(at)} remove=${() => change(rows.toSpliced(at, 1))} />`)}
+    ${rows.map((row, at) => html`<${Property}
+      key=${row.key} row=${row} isStrict=${isStrict} set=${set(at)} remove=${() => change(rows.toSpliced(at, 1))}
+    />`)}
     <button type="button" class="small" onClick=${add}><${Icon} name="add" size=${16} />${t("Add a parameter")}</button>
   </div>`;
 }
@@ -90,14 +92,28 @@ function Property({ row, isStrict, set, remove }) {
   const words = { string: t("text"), number: t("number"), integer: t("whole number"), boolean: t("yes or no"), array: t("list") };
   return html`<fieldset class="property">
     <legend class="unseen">${name || t("Parameter")}</legend>
-    <input class="code name" aria-label=${t("Name of the parameter")} maxlength="64" spellcheck=${false} autocomplete="off" value=${name} onInput=${(event) => set({ name: event.target.value })} />
+    <input
+      class="code name" aria-label=${t("Name of the parameter")} maxlength="64" spellcheck=${false}
+      autocomplete="off" value=${name} onInput=${(event) => set({ name: event.target.value })}
+    />
     <select aria-label=${t("Type of {name}", { name })} value=${type} onChange=${(event) => set({ type: event.target.value })}>
       ${TYPES.map((each) => html`<option key=${each} value=${each}>${words[each]}</option>`)}
     </select>
-    <label class="check"><input type="checkbox" checked=${row.isRequired || isStrict} disabled=${isStrict} onChange=${(event) => set({ isRequired: event.target.checked })} />${t("required")}</label>
+    <label class="check"><input
+      type="checkbox" checked=${row.isRequired || isStrict} disabled=${isStrict}
+      onChange=${(event) => set({ isRequired: event.target.checked })}
+    />${t("required")}</label>
     <${IconButton} icon="trash" label=${t("Remove {name}", { name })} act=${remove} />
-    <input class="wide" aria-label=${t("Description of {name}", { name })} placeholder=${t("What it means, for the model")} value=${row.description} onInput=${(event) => set({ description: event.target.value })} />
-    ${type === "string" && html`<input class="wide" aria-label=${t("Allowed values of {name}", { name })} placeholder=${t("Allowed values, with commas; empty: any")} value=${row.choices} onInput=${(event) => set({ choices: event.target.value })} />`}
+    <input
+      class="wide" aria-label=${t("Description of {name}", { name })}
+      placeholder=${t("What it means, for the model")} value=${row.description}
+      onInput=${(event) => set({ description: event.target.value })}
+    />
+    ${type === "string" && html`<input
+      class="wide" aria-label=${t("Allowed values of {name}", { name })}
+      placeholder=${t("Allowed values, with commas; empty: any")} value=${row.choices}
+      onInput=${(event) => set({ choices: event.target.value })}
+    />`}
     ${type === "array" &&
     html`<label class="wide row">${t("of")} <select value=${row.items} onChange=${(event) => set({ items: event.target.value })}>
       ${TYPES.slice(0, 4).map((each) => html`<option key=${each} value=${each}>${words[each]}</option>`)}

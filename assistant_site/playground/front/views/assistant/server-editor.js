@@ -79,28 +79,45 @@ export function ServerEditor({ given, others, keep, close }) {
     keep(toolOf(now, given));
     close();
   };
-  const footer = html`<button type="button" class="primary" disabled=${!now.label || Object.keys(faults).length > 0} onClick=${finish}>${given ? t("Done") : t("Add the server")}</button>`;
-  return html`<${EditingDialog} title=${given ? t("MCP server {name}", { name: given.server_label }) : t("New MCP server")} close=${close} isChanged=${isChanged} footer=${footer}>
+  const footer = html`<button
+    type="button" class="primary" disabled=${!now.label || Object.keys(faults).length > 0} onClick=${finish}
+  >${given ? t("Done") : t("Add the server")}</button>`;
+  return html`<${EditingDialog}
+    title=${given ? t("MCP server {name}", { name: given.server_label }) : t("New MCP server")} close=${close}
+    isChanged=${isChanged} footer=${footer}
+  >
     <${Field}
       label=${t("Label")}
       hint=${t("Your name for it; the model sees each tool as label_tool.")}
       error=${faults.label}
-      control=${(props) => html`<input ...${props} class="code" autofocus=${!given} maxlength="64" spellcheck=${false} autocomplete="off" value=${now.label} onInput=${on("label")} />`}
+      control=${(props) => html`<input
+        ...${props} class="code" autofocus=${!given} maxlength="64" spellcheck=${false} autocomplete="off"
+        value=${now.label} onInput=${on("label")}
+      />`}
     />
     <${Field}
       label=${t("Address")}
       hint=${t("Where it speaks streamable HTTP. Empty: the server that the operator has registered under this label.")}
       error=${faults.url}
-      control=${(props) => html`<input ...${props} type="url" maxlength="2000" placeholder="https://mcp.example.com/mcp" spellcheck=${false} autocomplete="off" value=${now.url} onInput=${on("url")} />`}
+      control=${(props) => html`<input
+        ...${props} type="url" maxlength="2000" placeholder="https://mcp.example.com/mcp" spellcheck=${false}
+        autocomplete="off" value=${now.url} onInput=${on("url")}
+      />`}
     />
     ${hasUrl && html`<${Credentials} now=${now} set=${set} given=${given} />`}
     <${Field}
       label=${t("Only these tools")}
       hint=${t("One name on each line; empty: all of them.")}
       error=${faults.allowed}
-      control=${(props) => html`<textarea ...${props} class="code" rows="2" spellcheck=${false} value=${now.allowed} onInput=${on("allowed")}></textarea>`}
+      control=${(props) => html`<textarea
+        ...${props} class="code" rows="2" spellcheck=${false} value=${now.allowed} onInput=${on("allowed")}
+      ></textarea>`}
     />
-    <${Switch} label=${t("Only tools that read")} hint=${t("The server itself says which these are: trust it as far as you trust the server.")} checked=${now.readOnly} set=${(readOnly) => set({ readOnly })} />
+    <${Switch}
+      label=${t("Only tools that read")}
+      hint=${t("The server itself says which these are: trust it as far as you trust the server.")}
+      checked=${now.readOnly} set=${(readOnly) => set({ readOnly })}
+    />
     <${Field}
       label=${t("Approval")}
       hint=${now.approval === "never" ? t("The model calls its tools without asking anybody.") : t("A run stops until somebody agrees to the call.")}
@@ -117,7 +134,9 @@ export function ServerEditor({ given, others, keep, close }) {
       label=${t("Tools that need no approval")}
       hint=${t("One name on each line.")}
       error=${faults.never}
-      control=${(props) => html`<textarea ...${props} class="code" rows="2" spellcheck=${false} value=${now.never} onInput=${on("never")}></textarea>`}
+      control=${(props) => html`<textarea
+        ...${props} class="code" rows="2" spellcheck=${false} value=${now.never} onInput=${on("never")}
+      ></textarea>`}
     />`}
   <//>`;
 }
@@ -133,13 +152,19 @@ function Credentials({ now, set, given }) {
     <${Field}
       label=${t("Token")}
       hint=${hint}
-      control=${(props) => html`<input ...${props} type="password" autocomplete="off" spellcheck=${false} disabled=${now.forget} value=${now.authorization} onInput=${(event) => set({ authorization: event.target.value })} />`}
+      control=${(props) => html`<input
+        ...${props} type="password" autocomplete="off" spellcheck=${false} disabled=${now.forget}
+        value=${now.authorization} onInput=${(event) => set({ authorization: event.target.value })}
+      />`}
     />
     <details class="inner">
       <summary>${t("Other headers")}</summary>
       <div class="fields">
         <${HeaderRows} rows=${now.headers} write=${(headers) => set({ headers })} />
-        ${isSame && html`<${Switch} label=${t("Take stored credentials away")} checked=${now.forget} set=${(forget) => set({ forget, authorization: "" })} />`}
+        ${isSame && html`<${Switch}
+          label=${t("Take stored credentials away")} checked=${now.forget}
+          set=${(forget) => set({ forget, authorization: "" })}
+        />`}
       </div>
     </details>
   `;

@@ -24,7 +24,10 @@ export function Servers() {
     html`<ul class="items">
       ${servers.map((tool) => {
         const name = tool.server_label;
-        return html`<${Item} key=${name} icon="tool" title=${name} told=${tool.server_url ?? t("registered here by the operator")} error=${refusalOfTool(tool)} open=${() => open(tool)}>
+        return html`<${Item}
+          key=${name} icon="tool" title=${name} told=${tool.server_url ?? t("registered here by the operator")}
+          error=${refusalOfTool(tool)} open=${() => open(tool)}
+        >
           <${IconButton} icon="edit" label=${t("Edit {name}", { name })} act=${() => open(tool)} />
           <${IconButton} icon="close" label=${t("Remove {name}", { name })} act=${() => replaceTool(tool, null)} />
         <//>`;

@@ -41,8 +41,18 @@ export function StoreSettings({ store, assistant }) {
   return html`<details class="inner">
     <summary>${t("About this store")}</summary>
     <div class="fields">
-      <${Field} label=${t("Name of the store")} error=${error} control=${(props) => html`<input ...${props} maxlength="256" value=${name ?? store.name ?? ""} onInput=${(event) => setName(event.target.value)} />`} />
-      <${NumberField} label=${t("Expires after days without use")} hint=${expiry} value=${days === undefined ? store.expires_after?.days : days} set=${setDays} low=${1} high=${365} placeholder=${t("never")} />
+      <${Field}
+        label=${t("Name of the store")} error=${error}
+        control=${(props) => html`<input
+          ...${props} maxlength="256" value=${name ?? store.name ?? ""}
+          onInput=${(event) => setName(event.target.value)}
+        />`}
+      />
+      <${NumberField}
+        label=${t("Expires after days without use")} hint=${expiry}
+        value=${days === undefined ? store.expires_after?.days : days} set=${setDays} low=${1} high=${365}
+        placeholder=${t("never")}
+      />
       <p class="fine"><code>${store.id}</code> · ${size(store.usage_bytes)}</p>
       <div class="row">
         <button type="button" class="small" disabled=${!isChanged} onClick=${save}>${t("Change the store")}</button>

@@ -36,7 +36,10 @@ export function Tools({ assistant }) {
     <${Servers} />
     ${others.length > 0 &&
     html`<ul class="items">
-      ${others.map((tool, at) => html`<${Item} key=${at} icon="tool" title=${tool.type} told=${t("A tool of this installation. It stays as it is.")} error=${refusalOfTool(tool)}>
+      ${others.map((tool, at) => html`<${Item}
+        key=${at} icon="tool" title=${tool.type} told=${t("A tool of this installation. It stays as it is.")}
+        error=${refusalOfTool(tool)}
+      >
         <${IconButton} icon="close" label=${t("Remove {name}", { name: tool.type })} act=${() => replaceTool(tool, null)} />
       <//>`)}
     </ul>`}

@@ -50,7 +50,11 @@ export function UploadItem({ item }) {
     </div>
     <div class="item-actions">
       ${item.error && html`<${IconButton} icon="retry" label=${t("Upload {name} again", { name: item.name })} act=${() => retryUpload(item.key)} />`}
-      <${IconButton} icon="close" label=${item.error ? t("Remove {name}", { name: item.name }) : t("Cancel the upload of {name}", { name: item.name })} act=${() => dropUpload(item.key)} />
+      <${IconButton}
+        icon="close"
+        label=${item.error ? t("Remove {name}", { name: item.name }) : t("Cancel the upload of {name}", { name: item.name })}
+        act=${() => dropUpload(item.key)}
+      />
     </div>
   </li>`;
 }

@@ -49,7 +49,10 @@ function Options({ tool }) {
   return html`
     <${Field}
       label=${t("How much the model is shown")}
-      control=${(props) => html`<select ...${props} value=${tool.search_context_size ?? ""} onChange=${(event) => set({ search_context_size: event.target.value })}>
+      control=${(props) => html`<select
+        ...${props} value=${tool.search_context_size ?? ""}
+        onChange=${(event) => set({ search_context_size: event.target.value })}
+      >
         <option value="">${t("As this server has it")}</option>
         <option value="low">${t("Little: three pages")}</option>
         <option value="medium">${t("Some: five pages")}</option>
@@ -64,15 +67,36 @@ function Options({ tool }) {
           <${Field}
             label=${t("Country")}
             error=${country && !/^[a-zA-Z]{2}$/.test(country) ? t("Two letters, such as DE.") : ""}
-            control=${(props) => html`<input ...${props} maxlength="2" placeholder="DE" autocomplete="off" value=${country} onInput=${locate("country")} />`}
+            control=${(props) => html`<input
+              ...${props} maxlength="2" placeholder="DE" autocomplete="off" value=${country}
+              onInput=${locate("country")}
+            />`}
           />
-          <${Field} label=${t("City")} control=${(props) => html`<input ...${props} maxlength="100" autocomplete="off" value=${place.city ?? ""} onInput=${locate("city")} />`} />
-          <${Field} label=${t("Region")} control=${(props) => html`<input ...${props} maxlength="100" autocomplete="off" value=${place.region ?? ""} onInput=${locate("region")} />`} />
-          <${Field} label=${t("Time zone")} control=${(props) => html`<input ...${props} maxlength="64" placeholder="Europe/Berlin" autocomplete="off" value=${place.timezone ?? ""} onInput=${locate("timezone")} />`} />
+          <${Field}
+            label=${t("City")}
+            control=${(props) => html`<input ...${props} maxlength="100" autocomplete="off" value=${place.city ?? ""} onInput=${locate("city")} />`}
+          />
+          <${Field}
+            label=${t("Region")}
+            control=${(props) => html`<input
+              ...${props} maxlength="100" autocomplete="off" value=${place.region ?? ""} onInput=${locate("region")}
+            />`}
+          />
+          <${Field}
+            label=${t("Time zone")}
+            control=${(props) => html`<input
+              ...${props} maxlength="64" placeholder="Europe/Berlin" autocomplete="off" value=${place.timezone ?? ""}
+              onInput=${locate("timezone")}
+            />`}
+          />
         </div>
       </div>
     </details>
-    <${Switch} label=${t("Only what was found before")} hint=${t("Nothing is asked anew; what is still kept is shown.")} checked=${tool.external_web_access === false} set=${(isOn) => set({ external_web_access: isOn ? false : undefined })} />
+    <${Switch}
+      label=${t("Only what was found before")} hint=${t("Nothing is asked anew; what is still kept is shown.")}
+      checked=${tool.external_web_access === false}
+      set=${(isOn) => set({ external_web_access: isOn ? false : undefined })}
+    />
   `;
 }
 
@@ -92,6 +116,9 @@ function Domains({ tool, set }) {
     label=${t("Only these domains")}
     hint=${t("One on each line, such as wikipedia.org; empty: all. Subdomains count.")}
     error=${typed?.error}
-    control=${(props) => html`<textarea ...${props} class="code" rows="2" spellcheck=${false} value=${isCurrent ? typed.typed : saved.join("\n")} onInput=${change}></textarea>`}
+    control=${(props) => html`<textarea
+      ...${props} class="code" rows="2" spellcheck=${false} value=${isCurrent ? typed.typed : saved.join("\n")}
+      onInput=${change}
+    ></textarea>`}
   />`;
 }
