@@ -5,19 +5,21 @@ import { run } from "./conversation.js";
 
 const KEY = "holdfast.answers";
 
+const noneOf = (runId) => ({ run: runId, outputs: {}, approvals: {} });
+
 /** `{run, outputs: {call id: text}, approvals: {call id: true or false}}` */
 export const answers = signal(kept());
 
 function kept() {
   try {
-    return { run: "", outputs: {}, approvals: {}, ...JSON.parse(sessionStorage.getItem(KEY)) };
+    return { ...noneOf(""), ...JSON.parse(sessionStorage.getItem(KEY)) };
   } catch {
-    return { run: "", outputs: {}, approvals: {} };
+    return noneOf("");
   }
 }
 
 /** What was written for the run that waits now; nothing if that is another one. */
-export const answersNow = () => (answers.value.run === run.value?.id ? answers.value : { run: run.value?.id ?? "", outputs: {}, approvals: {} });
+export const answersNow = () => (answers.value.run === run.value?.id ? answers.value : noneOf(run.value?.id ?? ""));
 
 function keep(given) {
   answers.value = given;
@@ -39,5 +41,5 @@ export function judge(callId, approve) {
 }
 
 export function forgetAnswers() {
-  keep({ run: "", outputs: {}, approvals: {} });
+  keep(noneOf(""));
 }

@@ -9,7 +9,7 @@ import { fromSeconds, fromTrace, isOver, note, unknown } from "./timing.js";
 
 const AT_ONCE = 2; // requests that load the steps of older runs
 const LATE = 3; // seconds after its beginning, behind which a run's first event is one that is told again
-const WELL_ON = ["thread.run.step.completed", "thread.run.requires_action"]; // among the first events they tell the same
+const WELL_ON = ["thread.run.step.completed", "thread.run.requires_action"]; // at the beginning tell the same
 const PAUSE = 120; // milliseconds between two drawings of the timeline
 const CONTENT = "include[]=step_details.tool_calls[*].file_search.results[*].content";
 
@@ -34,7 +34,8 @@ let records = new Map();
 /** What is known of a run: signals of `run`, `steps`, `trace` and `events`, null before they are loaded. */
 export function recordOf(runId) {
   if (!records.has(runId)) {
-    records.set(runId, { id: runId, thread: threadId.peek(), run: signal(null), steps: signal(null), trace: signal(null), events: signal(null), isWhole: false, asked: new Map() });
+    const known = { run: signal(null), steps: signal(null), trace: signal(null), events: signal(null) };
+    records.set(runId, { id: runId, thread: threadId.peek(), ...known, isWhole: false, asked: new Map() });
   }
   return records.get(runId);
 }
@@ -64,7 +65,8 @@ export function loadSteps(runId) {
     const found = [];
     let after = "";
     for (let hasMore = true; hasMore; ) {
-      const page = await inTurn(() => get(`${path(record)}/steps?order=asc&limit=100&${CONTENT}${after && `&after=${after}`}`));
+      const query = `order=asc&limit=100&${CONTENT}${after && `&after=${after}`}`;
+      const page = await inTurn(() => get(`${path(record)}/steps?${query}`));
       found.push(...page.data);
       hasMore = page.has_more;
       after = page.last_id;

@@ -21,7 +21,7 @@ export function note(timeline, { event, data }, now) {
   else if (event === "thread.run.in_progress") noteStart(timeline, now);
   else if (FINAL.test(event)) noteEnd(timeline, now);
   else if (event === "thread.run.step.created") noteWord(timeline, now);
-  else if (event === "thread.message.delta" || event === "thread.message.completed") openTurn(timeline, now).settled = now;
+  else if (/^thread\.message\.(delta|completed)$/.test(event)) openTurn(timeline, now).settled = now;
   else if (event === "thread.run.step.delta") noteCalls(timeline, data.delta.step_details?.tool_calls ?? [], now);
   else if (event === "thread.run.step.completed") noteStep(timeline, data, now);
 }
@@ -54,12 +54,14 @@ function noteCalls(timeline, calls, now) {
   const current = openTurn(timeline, now);
   current.spoke ??= now;
   for (const { index, id, type, ...given } of calls) {
-    const call = (current.calls[index] ??= { id, type, name: given.function?.name ?? type, began: null, ended: null });
+    const call = (current.calls[index] ??= begunCall(id, type, given.function?.name ?? type));
     const { output, outputs, results, ...asked } = given[type] ?? {};
     if (typeof output === "string" || outputs?.length || results?.length) finish(call, current, now);
     else if (call.ended === null && Object.keys(asked).length) current.settled = now;
   }
 }
+
+const begunCall = (id, type, name) => ({ id, type, name, began: null, ended: null });
 
 function finish(call, current, now) {
   call.began ??= current.settled ?? current.spoke ?? now;
@@ -73,7 +75,7 @@ function noteStep(timeline, step, now) {
     return;
   }
   step.step_details.tool_calls.forEach((call, index) => {
-    const known = (current.calls[index] ??= { id: call.id, type: call.type, name: nameOf(call), began: null, ended: null });
+    const known = (current.calls[index] ??= begunCall(call.id, call.type, nameOf(call)));
     if (known.ended === null) finish(known, current, now);
   });
   current.ended = now;
@@ -109,7 +111,7 @@ export function fromTrace(trace) {
   };
 }
 
-/** Of the caller's functions the trace has no times: they take from the end of what the model said to the turn's end. */
+/** Of the caller's functions the trace has no times: they take what is left of the turn when the model has spoken. */
 function tracedCall({ id, type, name, began_at, ended_at }, { settled_at, ended_at: end }) {
   return { id, type, name: name || type, began: began_at ?? settled_at, ended: ended_at ?? end };
 }

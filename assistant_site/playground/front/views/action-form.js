@@ -3,7 +3,6 @@
 import { span, t } from "../core/i18n.js";
 import { answerCalls, isWaiting, lookAgain, run, stop } from "../state/conversation.js";
 import { answersNow, forgetAnswers, judge, write } from "../state/answers.js";
-import { assistants } from "../state/assistants.js";
 import { classes, html, useEffect, useId, useRef, useState } from "../ui/html.js";
 import { Icon } from "../ui/icons.js";
 import { focusComposer } from "./composer.js";
@@ -64,22 +63,25 @@ export function ActionForm() {
     <footer>
       <span class="hint">${t("Ctrl+Enter (⌘+Enter) submits")}</span>
       <button type="button" onClick=${() => stop().then(focusComposer)}>${t("Stop the run")}</button>
-      <button type="submit" class="primary" aria-disabled=${isSending}>${isSending ? t("Submitting …") : t("Submit")}</button>
+      <button type="submit" class="primary" aria-disabled=${isSending}>
+        ${isSending ? t("Submitting …") : t("Submit")}
+      </button>
     </footer>
   </form>`;
 }
 
 function titleOf(calls, asked) {
-  if (!asked.length) return t("A function waits for your answer | {n} functions wait for your answers", { n: calls.length });
-  if (!calls.length) return t("A call waits for your approval | {n} calls wait for your approval", { n: asked.length });
+  const [n, m] = [calls.length, asked.length];
+  if (!m) return t("A function waits for your answer | {n} functions wait for your answers", { n });
+  if (!n) return t("A call waits for your approval | {n} calls wait for your approval", { n: m });
   return t("The run waits for your answers and approvals");
 }
 
 /** Goes to the first thing to be answered, unless somebody is writing elsewhere. */
 function comeTo(form) {
-  const { activeElement } = document;
-  const isBusy = document.querySelector("dialog[open]") || (/^(INPUT|TEXTAREA|SELECT)$/.test(activeElement?.tagName) && (activeElement.id !== "message" || activeElement.value));
-  if (isBusy) return;
+  const { activeElement: here } = document;
+  const isField = /^(INPUT|TEXTAREA|SELECT)$/.test(here?.tagName) && (here.id !== "message" || here.value);
+  if (isField || document.querySelector("dialog[open]")) return;
   form.querySelector("textarea, input")?.focus();
   setTimeout(() => {
     const isTall = form.offsetHeight > (form.closest(".scroll")?.clientHeight ?? 0);
@@ -114,50 +116,78 @@ function TimeLeft() {
     return () => clearInterval(timer);
   }, [isOver]);
   if (left === null) return null;
-  const words = isOver ? t("The run expires …") : t("{time} left", { time: span(Math.max(1, Math.floor(left))).replace(".0", "") });
+  const time = span(Math.max(1, Math.floor(left))).replace(".0", "");
+  const words = isOver ? t("The run expires …") : t("{time} left", { time });
   return html`<span class=${classes("badge", { warn: left < SHORT })}>${words}</span>`;
 }
 
 // --- Functions -------------------------------------------------------------------------------------------------------
 
-const tools = () => run.value?.tools ?? assistants.value.find((each) => each.id === run.value?.assistant_id)?.tools ?? [];
-const descriptionOf = (name) => tools().find((tool) => tool.type === "function" && tool.function.name === name)?.function.description;
+const descriptionOf = (name) =>
+  run.value?.tools.find((tool) => tool.type === "function" && tool.function.name === name)?.function.description;
 
 function Answer({ call, place, of }) {
   const id = useId();
   const { name, arguments: given } = call.function;
   const text = answersNow().outputs[call.id] ?? "";
   const value = text.length < 200_000 ? parsed(text) : undefined;
-  const isObject = value !== null && typeof value === "object";
-  const tidy = isObject ? JSON.stringify(value, null, 2) : "";
+  const tidy = isObject(value) ? JSON.stringify(value, null, 2) : "";
   const lines = Math.min(TALLEST, Math.max(3, text.split("\n").length + 1));
   return html`<section class="waiting-call" aria-labelledby=${`${id}n`}>
-    <h3 id=${`${id}n`}><${Icon} name="tool" size=${16} /><code>${name}</code>${of > 1 && html`<span class="hint">${t("{place} of {n}", { place, n: of })}</span>`}</h3>
+    <h3 id=${`${id}n`}>
+      <${Icon} name="tool" size=${16} /><code>${name}</code>
+      ${of > 1 && html`<span class="hint">${t("{place} of {n}", { place, n: of })}</span>`}
+    </h3>
     ${descriptionOf(name) && html`<p class="hint">${descriptionOf(name)}</p>`}
     <${Arguments} text=${given} />
     <div class="field">
       <label for=${id}>${t("Answer of {name}", { name })}</label>
-      <textarea id=${id} class="code" rows=${lines} spellcheck=${false} value=${text} placeholder=${t("JSON or text, as the function would return it")} aria-describedby=${`${id}h`} onInput=${(event) => write(call.id, event.target.value)}></textarea>
+      <textarea
+        id=${id}
+        class="code"
+        rows=${lines}
+        spellcheck=${false}
+        value=${text}
+        placeholder=${t("JSON or text, as the function would return it")}
+        aria-describedby=${`${id}h`}
+        onInput=${(event) => write(call.id, event.target.value)}
+      ></textarea>
       <p class="hint row" id=${`${id}h`}>
-        <span>${isObject ? t("JSON") : text.trim() ? t("No JSON: the model gets it as text.") : t("Left empty, the model gets an empty answer.")}</span>
-        ${tidy && tidy !== text && html`<button type="button" class="link" onClick=${() => write(call.id, tidy)}>${t("Format")}</button>`}
+        <span>${wordsFor(text, value)}</span>
+        ${tidy &&
+        tidy !== text &&
+        html`<button type="button" class="link" onClick=${() => write(call.id, tidy)}>${t("Format")}</button>`}
       </p>
     </div>
   </section>`;
 }
 
+function wordsFor(text, value) {
+  if (!text.trim()) return t("Left empty, the model gets an empty answer.");
+  return value === undefined ? t("No JSON: the model gets it as text.") : t("JSON");
+}
+
 /** Arguments: a table where they are plain values under names, else their text. */
 export function Arguments({ text }) {
   const given = parsed(text || "{}");
-  const isFlat = given && typeof given === "object" && !Array.isArray(given) && Object.values(given).every((value) => value === null || typeof value !== "object");
-  if (!isFlat) return html`<${Text} label=${t("Arguments")} text=${readable(text)} />`;
+  if (!isFlat(given)) return html`<${Text} label=${t("Arguments")} text=${readable(text)} />`;
   const entries = Object.entries(given);
   if (!entries.length) return html`<p class="hint">${t("Called without arguments.")}</p>`;
   return html`<table class="arguments">
     <caption class="unseen">${t("Arguments")}</caption>
-    <tbody>${entries.map(([name, value]) => html`<tr key=${name}><th scope="row">${name}</th><td>${typeof value === "string" ? value : JSON.stringify(value)}</td></tr>`)}</tbody>
+    <tbody>
+      ${entries.map(
+        ([name, value]) => html`<tr key=${name}>
+          <th scope="row">${name}</th>
+          <td>${typeof value === "string" ? value : JSON.stringify(value)}</td>
+        </tr>`,
+      )}
+    </tbody>
   </table>`;
 }
+
+const isObject = (value) => value !== null && typeof value === "object";
+const isFlat = (value) => isObject(value) && !Array.isArray(value) && !Object.values(value).some(isObject);
 
 // --- Approvals -------------------------------------------------------------------------------------------------------
 
@@ -165,12 +195,22 @@ function Approval({ call, told }) {
   const id = useId();
   const chosen = answersNow().approvals[call.id];
   const choice = (value, words, key) => html`<label class=${classes("choice", { chosen: chosen === value })}>
-    <input type="radio" id=${`${id}${key}`} name=${call.id} checked=${chosen === value} onChange=${() => (judge(call.id, value), told())} />${words}
+    <input
+      type="radio"
+      id=${`${id}${key}`}
+      name=${call.id}
+      checked=${chosen === value}
+      onChange=${() => (judge(call.id, value), told())}
+    />${words}
   </label>`;
   return html`<fieldset class="waiting-call">
-    <legend><${Icon} name="tool" size=${16} /><code>${call.name}</code><span class="hint">${t("on the server {server}", { server: call.server_label })}</span></legend>
+    <legend>
+      <${Icon} name="tool" size=${16} /><code>${call.name}</code>
+      <span class="hint">${t("on the server {server}", { server: call.server_label })}</span>
+    </legend>
     <${Arguments} text=${call.arguments} />
     <div class="choices-row">${choice(true, t("Approve"), "y")}${choice(false, t("Refuse"), "n")}</div>
-    ${chosen === false && html`<p class="hint">${t("The call is not made, and the model is told that you refused it.")}</p>`}
+    ${chosen === false &&
+    html`<p class="hint">${t("The call is not made, and the model is told that you refused it.")}</p>`}
   </fieldset>`;
 }

@@ -33,25 +33,53 @@ export function RunEvents({ id }) {
   const wanted = filter.trim().toLowerCase();
   const chosen = wanted ? there.filter((each) => each.event.toLowerCase().includes(wanted)) : there;
   const given = runOf(id);
-  if (!there.length) {
-    const load = () => loadEvents(id).then(() => recordOf(id).events.peek()?.length > 1 || notice(t("The server keeps the events of this run no longer."))).catch(complain);
-    return given && isOver(given)
-      ? html`<button type="button" class="small" onClick=${load}>${t("Load the events")}</button><p class="hint">${t("They are kept for a while after a run has ended.")}</p>`
-      : html`<p class="hint">${t("No event has come yet.")}</p>`;
-  }
+  if (!there.length) return html`<${NoEvents} id=${id} isOver=${given && isOver(given)} />`;
+  const pause = () => setPaused(paused ? null : [...there]);
   const copyAll = async () => {
     const lines = chosen.map(({ event, position, data }) => JSON.stringify({ event, position, data })).join("\n");
     if (await copy(lines)) notice(t("One event is copied. | {n} events are copied.", { n: chosen.length }));
   };
   return html`<div class="events" data-count=${count}>
     <div class="events-bar">
-      <input type="search" aria-label=${t("Filter the events by name")} placeholder=${t("Filter by name")} value=${filter} onInput=${(event) => setFilter(event.target.value)} />
-      ${isLive && (paused || !isOver(given)) && html`<button type="button" class="small" aria-pressed=${paused !== null} onClick=${() => setPaused(paused ? null : [...there])}>${paused ? t("Go on") : t("Pause")}</button>`}
-      <button type="button" class="quiet square small" aria-label=${t("Copy all as JSON lines")} title=${t("Copy all as JSON lines")} onClick=${copyAll}><${Icon} name="copy" size=${16} /></button>
+      <input
+        type="search"
+        aria-label=${t("Filter the events by name")}
+        placeholder=${t("Filter by name")}
+        value=${filter}
+        onInput=${(event) => setFilter(event.target.value)}
+      />
+      ${isLive &&
+      (paused || !isOver(given)) &&
+      html`<button type="button" class="small" onClick=${pause}>${paused ? t("Go on") : t("Pause")}</button>`}
+      <button
+        type="button"
+        class="quiet square small"
+        aria-label=${t("Copy all as JSON lines")}
+        title=${t("Copy all as JSON lines")}
+        onClick=${copyAll}
+      >
+        <${Icon} name="copy" size=${16} />
+      </button>
     </div>
     <${Rows} chosen=${chosen} most=${most} more=${() => setMost(most + DRAWN)} />
     <p class="hint">${t("One event | {n} events", { n: chosen.length })}${paused && ` · ${t("paused")}`}</p>
   </div>`;
+}
+
+/** Events of a run that ended before the page was opened are read on demand. */
+function NoEvents({ id, isOver }) {
+  if (!isOver) return html`<p class="hint">${t("No event has come yet.")}</p>`;
+  const load = async () => {
+    try {
+      await loadEvents(id);
+      const found = recordOf(id).events.peek();
+      if (found.length < 2) notice(t("The server keeps the events of this run no longer.")); // it told the end only
+    } catch (error) {
+      complain(error);
+    }
+  };
+  return html`<button type="button" class="small" onClick=${load}>${t("Load the events")}</button>
+    <p class="hint">${t("They are kept for a while after a run has ended.")}</p>`;
 }
 
 /** The number of the last event, told a few times a second at most. */
@@ -92,13 +120,27 @@ function Rows({ chosen, most, more }) {
   };
   // A row that has not changed is the same object, which the drawing passes over.
   const row = (event) => {
-    if (!drawn.current.has(event)) drawn.current.set(event, html`<${Row} key=${event.number} event=${event} isOpen=${opened.has(event)} toggle=${toggle} />`);
+    if (!drawn.current.has(event)) {
+      const isOpen = opened.has(event);
+      drawn.current.set(event, html`<${Row} key=${event.number} event=${event} isOpen=${isOpen} toggle=${toggle} />`);
+    }
     return drawn.current.get(event);
   };
-  const scrolled = ({ target }) => (isAtEnd.current = target.scrollHeight - target.scrollTop - target.clientHeight < NEAR);
-  return html`<div class="event-list" ref=${list} onScroll=${scrolled} tabindex="0" role="region" aria-label=${t("Events")}>
-    ${chosen.length > most && html`<button type="button" class="quiet small" onClick=${more}>${t("Older events")}</button>`}
-    <ol>${shown.map(row)}</ol>
+  const scrolled = ({ target: { scrollHeight, scrollTop, clientHeight } }) =>
+    (isAtEnd.current = scrollHeight - scrollTop - clientHeight < NEAR);
+  const older = html`<button type="button" class="quiet small" onClick=${more}>${t("Older events")}</button>`;
+  return html`<div
+    class="event-list"
+    ref=${list}
+    onScroll=${scrolled}
+    tabindex="0"
+    role="region"
+    aria-label=${t("Events")}
+  >
+    ${chosen.length > most && older}
+    <ol>
+      ${shown.map(row)}
+    </ol>
   </div>`;
 }
 

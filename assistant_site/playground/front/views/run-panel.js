@@ -5,7 +5,8 @@ import { all } from "../core/api.js";
 import { complain } from "../core/notices.js";
 import { assistants } from "../state/assistants.js";
 import { events, messages, run, threadId } from "../state/conversation.js";
-import { chooseRun, inspectedId, isCurrent, isLate, loadRun, loadSteps, loadTrace, recordOf, runOf, stepsOf, timelineOf } from "../state/inspection.js";
+import { chooseRun, inspectedId, isCurrent, isLate, loadRun, loadSteps, loadTrace } from "../state/inspection.js";
+import { recordOf, runOf, stepsOf, timelineOf } from "../state/inspection.js";
 import { isOver } from "../state/timing.js";
 import { CopyButton } from "../ui/copy.js";
 import { html, useEffect, useId, useState } from "../ui/html.js";
@@ -20,7 +21,12 @@ const LISTED = 100; // runs of a thread that can be chosen
 
 export function RunPanel() {
   const id = inspectedId.value;
-  if (!id) return html`<div class="run-empty"><${Icon} name="usage" size=${32} /><p>${t("Here you see what happens in a run: its steps, how long each takes, its tokens and its events.")}</p></div>`;
+  if (!id) {
+    return html`<div class="run-empty">
+      <${Icon} name="usage" size=${32} />
+      <p>${t("Here you see what happens in a run: its steps, how long each takes, its tokens and its events.")}</p>
+    </div>`;
+  }
   return html`<div class="run"><${RunChoice} /><${Inspected} key=${id} id=${id} /></div>`;
 }
 
@@ -35,17 +41,28 @@ function Inspected({ id }) {
     Promise.all([loadRun(id), loadSteps(id)]).catch(fail);
   }, [id, isOld]);
   useTrace(id, given, fail);
-  if (!given) return problem ? html`<p class="error-box" role="alert"><${Icon} name="alert" />${problem}</p>` : html`<p class="hint">${t("Loading …")}</p>`;
+  if (!given && problem) return html`<p class="error-box" role="alert"><${Icon} name="alert" />${problem}</p>`;
+  if (!given) return html`<p class="hint">${t("Loading …")}</p>`;
   return html`
     <${Head} given=${given} />
     ${problem && html`<p class="error" role="alert">${problem}</p>`}
-    ${given.last_error && html`<div class="error-box"><${Icon} name="alert" /><div><p><b>${given.last_error.code}</b></p><p>${given.last_error.message}</p></div></div>`}
+    ${given.last_error && html`<${Failure} error=${given.last_error} />`}
     <${Figures} id=${id} given=${given} />
-    <${Section} name="timing" title=${t("Timing")}><${RunTiming} id=${id} isLive=${!isOver(given)} status=${status} /><//>
+    <${Section} name="timing" title=${t("Timing")}><${RunTiming} id=${id} isLive=${!isOver(given)} /><//>
     <${Section} name="steps" title=${t("Steps")} count=${stepsOf(id).length}><${RunSteps} id=${id} /><//>
     <${Section} name="events" title=${t("Events")}><${RunEvents} id=${id} /><//>
     <${Foot} id=${id} />
   `;
+}
+
+function Failure({ error }) {
+  return html`<div class="error-box">
+    <${Icon} name="alert" />
+    <div>
+      <p><b>${error.code}</b></p>
+      <p>${error.message}</p>
+    </div>
+  </div>`;
 }
 
 /** Reads the trace when the run rests, and again and again while a run is under way whose beginning was missed. */
@@ -72,16 +89,22 @@ function RunChoice() {
   const newest = run.value?.id;
   useEffect(() => {
     let isGone = false;
-    if (thread) all(`/threads/${thread}/runs?order=desc`, LISTED).then((found) => isGone || setRuns(found)).catch(complain);
+    const take = (found) => isGone || setRuns(found);
+    if (thread) all(`/threads/${thread}/runs?order=desc`, LISTED).then(take).catch(complain);
     return () => (isGone = true);
   }, [thread, newest]);
   const known = runs.some((each) => each.id === newest) || !run.value ? runs : [run.value, ...runs];
   if (known.length < 2) return null;
-  const fresh = (each) => (each.id === newest ? run.value : each);
+  const words = (each, index) =>
+    [
+      index === 0 ? t("Latest run") : t("Run {number}", { number: known.length - index }),
+      moment(each.created_at),
+      statusWord((each.id === newest ? run.value : each).status),
+    ].join(" · ");
   return html`<div class="run-choice">
     <label class="unseen" for=${id}>${t("Run of this thread")}</label>
     <select id=${id} value=${inspectedId.value} onChange=${(event) => chooseRun(event.target.value)}>
-      ${known.map((each, index) => html`<option key=${each.id} value=${each.id}>${index === 0 ? t("Latest run") : t("Run {number}", { number: known.length - index })} · ${moment(each.created_at)} · ${statusWord(fresh(each).status)}</option>`)}
+      ${known.map((each, index) => html`<option key=${each.id} value=${each.id}>${words(each, index)}</option>`)}
     </select>
   </div>`;
 }
@@ -103,39 +126,49 @@ const TONES = { completed: "good", failed: "bad", expired: "bad", incomplete: "w
 
 function Head({ given }) {
   const name = assistants.value.find((each) => each.id === given.assistant_id)?.name;
+  const moves = ["queued", "in_progress", "cancelling"].includes(given.status);
+  const isFiltered = given.incomplete_details?.reason === "content_filter";
   return html`<div class="run-head">
     <div class="row">
-      <span class=${`badge ${TONES[given.status] ?? ""}`} role="status">${["queued", "in_progress", "cancelling"].includes(given.status) && html`<span class="spinner" aria-hidden="true"></span>`}${statusWord(given.status)}</span>
+      <span class=${`badge ${TONES[given.status] ?? ""}`} role="status">
+        ${moves && html`<span class="spinner" aria-hidden="true"></span>`}${statusWord(given.status)}
+      </span>
       <code class="run-id" title=${given.id}>${given.id}</code>
       <${CopyButton} text=${() => given.id} label=${t("Copy the run's id")} />
     </div>
     <p class="run-who"><b>${name || t("Assistant")}</b> · <code>${given.model}</code></p>
-    ${given.incomplete_details && html`<p class="hint">${given.incomplete_details.reason === "content_filter" ? t("Ended by the provider's content filter.") : t("Ended at its limit of tokens.")}</p>`}
+    ${given.incomplete_details &&
+    html`<p class="hint">
+      ${isFiltered ? t("Ended by the provider's content filter.") : t("Ended at its limit of tokens.")}
+    </p>`}
   </div>`;
 }
 
 // --- Figures ---------------------------------------------------------------------------------------------------------
 
 function Figures({ id, given }) {
-  const timeline = timelineOf(id);
+  const { created, started, firstWord, ended } = timelineOf(id);
   const trace = recordOf(id).trace.value;
   const between = (from, to) => (from != null && to != null ? span(Math.max(0, to - from)) : "–");
   const usage = given.usage ?? trace?.usage ?? stepsUsage(stepsOf(id));
   const cached = usage?.prompt_tokens_details?.cached_tokens;
   const reasoning = usage?.completion_tokens_details?.reasoning_tokens;
+  const cachedWords = cached > 0 && t("{n} of them cached", { n: number(cached) });
+  const thoughtWords = reasoning > 0 && t("{n} of them thoughts", { n: number(reasoning) });
   const tile = (name, value, title) => html`<div title=${title}><dt>${name}</dt><dd>${value}</dd></div>`;
+  const beside = (value, note) => html`${value}${note && html` <span class="hint">${note}</span>`}`;
   return html`
     <dl class="tiles">
-      ${tile(t("In the queue"), between(timeline.created, timeline.started), t("From its creation until a worker took it up"))}
-      ${tile(t("First word"), between(timeline.created, timeline.firstWord), t("From its creation until the model's first word"))}
-      ${tile(t("Whole run"), between(timeline.created, timeline.ended), t("From its creation to its end"))}
+      ${tile(t("In the queue"), between(created, started), t("From its creation until a worker took it up"))}
+      ${tile(t("First word"), between(created, firstWord), t("From its creation until the model's first word"))}
+      ${tile(t("Whole run"), between(created, ended), t("From its creation to its end"))}
     </dl>
     <dl class="figures">
-      ${usage && tile(t("Prompt tokens"), html`${number(usage.prompt_tokens)}${cached > 0 && html` <span class="hint">${t("{n} of them cached", { n: number(cached) })}</span>`}`)}
-      ${usage && tile(t("Completion tokens"), html`${number(usage.completion_tokens)}${reasoning > 0 && html` <span class="hint">${t("{n} of them thoughts", { n: number(reasoning) })}</span>`}`)}
+      ${usage && tile(t("Prompt tokens"), beside(number(usage.prompt_tokens), cachedWords))}
+      ${usage && tile(t("Completion tokens"), beside(number(usage.completion_tokens), thoughtWords))}
       ${usage && tile(t("Tokens together"), number(usage.total_tokens))}
       ${trace?.costs?.length > 0 && tile(t("Cost"), trace.costs.map(cost).join(" + "))}
-      ${trace?.attempts > 1 && tile(t("Attempts"), number(trace.attempts), t("How often a worker took the run up"))}
+      ${trace?.attempts > 1 && tile(t("Attempts"), number(trace.attempts), t("How often workers took the run up"))}
     </dl>
   `;
 }
@@ -153,10 +186,10 @@ function stepsUsage(steps) {
   const told = steps.map((step) => step.usage).filter(Boolean);
   if (!told.length) return null;
   const sum = (name) => told.reduce((total, usage) => total + (usage[name] ?? 0), 0);
-  return { prompt_tokens: sum("prompt_tokens"), completion_tokens: sum("completion_tokens"), total_tokens: sum("total_tokens") };
+  return Object.fromEntries(["prompt_tokens", "completion_tokens", "total_tokens"].map((name) => [name, sum(name)]));
 }
 
-// --- Sections and foot -------------------------------------------------------------------------------------------------
+// --- Sections and foot ----------------------------------------------------------------------------------------------
 
 const KEY = "holdfast.inspector";
 const closed = new Set((localStorage.getItem(KEY) ?? "").split(",").filter(Boolean));
@@ -172,7 +205,11 @@ function Section({ name, title, count, children }) {
     localStorage.setItem(KEY, [...closed].join(","));
   };
   return html`<details class="section" open=${isOpen} onToggle=${toggled}>
-    <summary><${Icon} name="chevron" size=${16} /><h3>${title}</h3>${count > 0 && html`<span class="hint">${count}</span>`}</summary>
+    <summary>
+      <${Icon} name="chevron" size=${16} />
+      <h2>${title}</h2>
+      ${count > 0 && html`<span class="hint">${count}</span>`}
+    </summary>
     ${isOpen && children}
   </details>`;
 }

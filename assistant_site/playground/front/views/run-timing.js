@@ -19,7 +19,9 @@ export function RunTiming({ id, isLive }) {
     <ul class="timing">
       ${rows.map((row) => html`<${Row} key=${row.key} row=${row} scale=${scale} />`)}
     </ul>
-    <div class="timing-scale" aria-hidden="true"><span>0</span><span>${span(scale.length / 2)}</span><span>${span(scale.length)}</span></div>
+    <div class="timing-scale" aria-hidden="true">
+      <span>0</span><span>${span(scale.length / 2)}</span><span>${span(scale.length)}</span>
+    </div>
     <ul class="legend" aria-label=${t("Colours")}>
       <li class="wait">${t("Waiting")}</li>
       <li class="speak">${t("Speaking")}</li>
@@ -76,12 +78,13 @@ function Row({ row, scale }) {
   const whole = Math.max(0, row.bars.at(-1).to - row.bars[0].from);
   const told = row.bars.map(({ kind, from, to }) => WORDS[kind](span(to - from))).join(", ");
   const percent = (seconds) => `${Math.min(100, Math.max(0, (seconds / scale.length) * 100))}%`;
+  const placeOf = ({ from, to }) => ({ left: percent(from - scale.zero), width: percent(to - from) });
   return html`<li class=${row.isCall ? "of-call" : ""} title=${told}>
     <span class="timing-name">${row.label}</span>
     <span class="timing-time" aria-hidden="true">${span(whole)}</span>
     <span class="unseen">${told}</span>
     <span class="track" aria-hidden="true">
-      ${row.bars.map(({ kind, from, to }) => html`<i key=${kind} class=${kind} style=${{ left: percent(from - scale.zero), width: percent(to - from) }}></i>`)}
+      ${row.bars.map((bar) => html`<i key=${bar.kind} class=${bar.kind} style=${placeOf(bar)}></i>`)}
     </span>
   </li>`;
 }

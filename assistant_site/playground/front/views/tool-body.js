@@ -1,4 +1,4 @@
-// All that went into a tool call and came out of it. Whatever it is, it is shown as text; pictures only if they are some.
+// All that went into a tool call and came out of it. Whatever it is, it is shown as text, and pictures if they are some.
 
 import { contentOf } from "../core/api.js";
 import { number, t } from "../core/i18n.js";
@@ -17,15 +17,24 @@ const BEGINNINGS = [
 ];
 
 export function CallBody({ step, call, kind, state }) {
-  if (kind.kind === "code") return html`<div class="call-body"><${Code} details=${call.code_interpreter ?? {}} state=${state} /></div>`;
-  if (kind.kind === "files") return html`<div class="call-body"><${Search} step=${step} call=${call} state=${state} /></div>`;
-  const { arguments: given = "", output } = call.function ?? {};
-  return html`<div class="call-body">
+  const drawn =
+    kind.kind === "code"
+      ? html`<${Code} details=${call.code_interpreter ?? {}} state=${state} />`
+      : kind.kind === "files"
+        ? html`<${Search} step=${step} call=${call} state=${state} />`
+        : html`<${FunctionCall} details=${call.function ?? {}} kind=${kind} state=${state} />`;
+  return html`<div class="call-body">${drawn}</div>`;
+}
+
+function FunctionCall({ details, kind, state }) {
+  const { arguments: given = "", output } = details;
+  const nothing = state === "waiting" ? t("Nobody has answered yet.") : t("There is no output yet.");
+  return html`
     <${Text} label=${t("Arguments")} text=${readable(given)} />
     ${typeof output === "string"
       ? html`<${Text} label=${kind.kind === "function" ? t("Output") : t("Answer")} text=${readable(output)} />`
-      : html`<p class="hint">${state === "waiting" ? t("Nobody has answered yet.") : t("There is no output yet.")}</p>`}
-  </div>`;
+      : html`<p class="hint">${nothing}</p>`}
+  `;
 }
 
 /** JSON with line ends and indents; any other text as it is. */
@@ -38,10 +47,17 @@ export function readable(text) {
 export function Text({ label, text, empty = t("Empty") }) {
   const [isWhole, setWhole] = useState(false);
   const isCut = !isWhole && text.length > MOST * 1.2;
+  const copyLabel = t("Copy “{label}”", { label });
+  const more = t("Show all {n} characters", { n: number(text.length) });
   return html`<figure class="given">
-    <figcaption><span>${label}</span>${text && html`<${CopyButton} text=${() => text} label=${t("Copy “{label}”", { label })} />`}</figcaption>
-    ${text ? html`<pre tabindex="0" role="region" aria-label=${label}>${isCut ? text.slice(0, MOST) : text}</pre>` : html`<p class="hint">${empty}</p>`}
-    ${isCut && html`<button type="button" class="quiet small" onClick=${() => setWhole(true)}>${t("Show all {n} characters", { n: number(text.length) })}</button>`}
+    <figcaption>
+      <span>${label}</span>
+      ${text && html`<${CopyButton} text=${() => text} label=${copyLabel} />`}
+    </figcaption>
+    ${text
+      ? html`<pre tabindex="0" role="region" aria-label=${label}>${isCut ? text.slice(0, MOST) : text}</pre>`
+      : html`<p class="hint">${empty}</p>`}
+    ${isCut && html`<button type="button" class="quiet small" onClick=${() => setWhole(true)}>${more}</button>`}
   </figure>`;
 }
 
@@ -79,13 +95,16 @@ export function Picture({ fileId }) {
   if (problem) return html`<p class="error" role="alert">${problem}</p>`;
   return html`<figure class="given picture">
     <figcaption><span>${t("Picture")}</span></figcaption>
-    ${url ? html`<img src=${url} alt=${t("Picture that the code has drawn")} />` : html`<p class="hint">${t("Loading …")}</p>`}
+    ${url
+      ? html`<img src=${url} alt=${t("Picture that the code has drawn")} />`
+      : html`<p class="hint">${t("Loading …")}</p>`}
   </figure>`;
 }
 
 async function asPicture(fileId) {
   const blob = await contentOf(fileId);
-  const first = [...new Uint8Array(await blob.slice(0, 4).arrayBuffer())].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  const bytes = new Uint8Array(await blob.slice(0, 4).arrayBuffer());
+  const first = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
   const type = BEGINNINGS.find(([, beginning]) => first.startsWith(beginning))?.[0];
   if (!type) throw new Error(t("This file is no picture that can be shown."));
   return new Blob([blob], { type });
@@ -107,12 +126,16 @@ function Search({ step, call, state }) {
   const queries = queriesIn(record.trace.value, call.id);
   return html`
     ${queries && html`<${Text} label=${t("Query")} text=${queries} />`}
-    ${results.length > 0 && html`<ol class="found">${results.map((result, index) => html`<${Found} key=${index} result=${result} />`)}</ol>`}
+    ${results.length > 0 &&
+    html`<ol class="found">
+      ${results.map((result, index) => html`<${Found} key=${index} result=${result} />`)}
+    </ol>`}
     ${isDone && !results.length && html`<p class="hint">${t("Nothing was found.")}</p>`}
   `;
 }
 
-const find = (steps, callId) => steps?.flatMap((step) => step.step_details?.tool_calls ?? []).find((call) => call.id === callId);
+const find = (steps, callId) =>
+  steps?.flatMap((step) => step.step_details?.tool_calls ?? []).find((call) => call.id === callId);
 
 function queriesIn(trace, callId) {
   const call = trace?.turns.flatMap((turn) => turn.calls ?? []).find((each) => each.id === callId);
@@ -124,7 +147,10 @@ function Found({ result }) {
   const passage = (result.content ?? []).map((part) => part.text).join("\n");
   const score = number(result.score ?? 0, { maximumFractionDigits: 2, minimumFractionDigits: 2 });
   return html`<li>
-    <p class="found-file"><b>${result.file_name ?? result.file_id}</b><span class="hint">${t("Score {score}", { score })}</span></p>
+    <p class="found-file">
+      <b>${result.file_name ?? result.file_id}</b>
+      <span class="hint">${t("Score {score}", { score })}</span>
+    </p>
     ${passage && html`<blockquote>${passage}</blockquote>`}
   </li>`;
 }

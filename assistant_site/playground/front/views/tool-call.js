@@ -8,6 +8,8 @@ import { Icon } from "../ui/icons.js";
 import { CallBody } from "./tool-body.js";
 import { kindOf, previewOf, sentenceOf, stateOf, stateWord } from "./tool-words.js";
 
+const TONES = { failed: "bad", waiting: "warn" };
+
 /** `call` stands in `step`, a step of `tool_calls`. */
 export function ToolCall({ step, call }) {
   const [isOpen, setOpen] = useState(false);
@@ -18,7 +20,9 @@ export function ToolCall({ step, call }) {
     <details onToggle=${(event) => setOpen(event.currentTarget.open)}>
       <summary>
         <span class="call-icon"><${Icon} name=${kind.icon} size=${16} /></span>
-        <span class="call-words"><b>${sentenceOf(kind, state)}</b> <span class="call-preview">${previewOf(kind, call)}</span></span>
+        <span class="call-words">
+          <b>${sentenceOf(kind, state)}</b> <span class="call-preview">${previewOf(kind, call)}</span>
+        </span>
         <${State} state=${state} seconds=${secondsFor(step, call, state)} />
         <${Icon} name="chevron" size=${16} />
       </summary>
@@ -42,5 +46,5 @@ function State({ state, seconds }) {
   const time = seconds !== null && html`<span class="call-time">${span(seconds)}</span>`;
   if (state === "working") return html`<span class="spinner" role="img" aria-label=${stateWord(state)}></span>`;
   if (state === "done") return html`${time}<span class="unseen">${stateWord(state)}</span>`;
-  return html`${time}<span class=${`badge ${{ failed: "bad", waiting: "warn" }[state] ?? ""}`}>${stateWord(state)}</span>`;
+  return html`${time}<span class=${`badge ${TONES[state] ?? ""}`}>${stateWord(state)}</span>`;
 }

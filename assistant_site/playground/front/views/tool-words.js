@@ -6,6 +6,7 @@ import { run } from "../state/conversation.js";
 
 const ICONS = { code: "code", files: "search", web: "language", mcp: "tool", action: "send", function: "tool" };
 const REFUSED = "This call was not approved by the user"; // what the model is told of a call that nobody allowed
+const TRACEBACK = "Traceback (most recent call last)";
 const MOST = 120; // characters of a preview
 
 /** A text parsed as JSON; undefined if it is none. */
@@ -44,7 +45,7 @@ export function stateOf(step, call) {
   if (step.status === "failed") return "failed";
   if (step.status !== "in_progress") return "stopped";
   const asked = run.value?.id === step.run_id ? run.value.required_action : null;
-  const pending = [...(asked?.submit_tool_outputs?.tool_calls ?? []), ...(asked?.submit_tool_approval?.tool_calls ?? [])];
+  const pending = [asked?.submit_tool_outputs, asked?.submit_tool_approval].flatMap((each) => each?.tool_calls ?? []);
   return pending.some((each) => each.id === call.id) ? "waiting" : "working";
 }
 
@@ -56,23 +57,35 @@ function isAnswered(call) {
 
 /** Code says by its traceback that it failed; other tools only tell the model. */
 const hasFailed = (call) =>
-  (call.code_interpreter?.outputs ?? []).some((output) => output?.type === "logs" && output.logs?.includes("Traceback (most recent call last)"));
+  (call.code_interpreter?.outputs ?? []).some((output) => output?.type === "logs" && output.logs?.includes(TRACEBACK));
 
 /** What a call does, or did. */
 export function sentenceOf({ kind, name, server }, state) {
   const isWorking = state === "working";
+  if (kind === "mcp") return sentenceOfServer({ name, server }, state);
   if (kind === "code") return isWorking ? t("Running Python …") : t("Ran Python");
   if (kind === "files") return isWorking ? t("Searching the files …") : t("Searched the files");
   if (kind === "web") return isWorking ? t("Searching the web …") : t("Searched the web");
-  if (state === "waiting") return kind === "mcp" ? t("Wants to call {name} of {server}", { name, server }) : t("Wants to call {name}", { name });
-  if (state === "refused") return t("Was not allowed to call {name} of {server}", { name, server });
-  if (kind === "mcp") return isWorking ? t("Calling {name} of {server} …", { name, server }) : t("Called {name} of {server}", { name, server });
+  if (state === "waiting") return t("Wants to call {name}", { name });
   if (kind === "action") return isWorking ? t("Asking {name} …", { name }) : t("Asked {name}", { name });
   return isWorking ? t("Calling {name} …", { name }) : t("Called {name}", { name });
 }
 
+function sentenceOfServer(names, state) {
+  if (state === "waiting") return t("Wants to call {name} of {server}", names);
+  if (state === "refused") return t("Was not allowed to call {name} of {server}", names);
+  return state === "working" ? t("Calling {name} of {server} …", names) : t("Called {name} of {server}", names);
+}
+
 export const stateWord = (state) =>
-  ({ working: t("At work"), waiting: t("Waits for you"), done: t("Done"), refused: t("Refused"), failed: t("Failed"), stopped: t("Stopped") })[state];
+  ({
+    working: t("At work"),
+    waiting: t("Waits for you"),
+    done: t("Done"),
+    refused: t("Refused"),
+    failed: t("Failed"),
+    stopped: t("Stopped"),
+  })[state];
 
 /** A few words of what a call is about. */
 export function previewOf({ kind }, call) {
@@ -90,4 +103,8 @@ export function previewOf({ kind }, call) {
     .slice(0, MOST);
 }
 
-const firstLine = (code) => (code.split("\n").find((line) => line.trim() && !/^\s*(#|import |from )/.test(line)) ?? code).trim().slice(0, MOST);
+/** The first line that says what the code does. */
+function firstLine(code) {
+  const telling = code.split("\n").find((line) => line.trim() && !/^\s*(#|import |from )/.test(line));
+  return (telling ?? code).trim().slice(0, MOST);
+}
