@@ -97,7 +97,7 @@ const nameOf = (call) => call.function?.name ?? call.type;
 export function fromTrace(trace) {
   return {
     created: trace.created_at,
-    started: trace.turns?.[0]?.began_at ?? trace.started_at, // which is the last beginning, of a run that waited
+    started: firstStart(trace),
     firstWord: trace.first_word_at,
     ended: trace.ended_at,
     turns: (trace.turns ?? []).map((each) => ({
@@ -109,6 +109,12 @@ export function fromTrace(trace) {
       calls: (each.calls ?? []).map((call) => tracedCall(call, each)),
     })),
   };
+}
+
+/** `started_at` is the last beginning: of a run that waited for its caller the first one is not known. */
+function firstStart({ created_at, started_at, turns: [first] = [] }) {
+  if (!first || started_at === null || started_at <= (first.spoke_at ?? started_at)) return started_at;
+  return first.began_at > created_at ? first.began_at : null;
 }
 
 /** Of the caller's functions the trace has no times: they take what is left of the turn when the model has spoken. */

@@ -194,7 +194,7 @@ const isFlat = (value) => isObject(value) && !Array.isArray(value) && !Object.va
 function Approval({ call, told }) {
   const id = useId();
   const chosen = answersNow().approvals[call.id];
-  const choice = (value, words, key) => html`<label class=${classes("choice", { chosen: chosen === value })}>
+  const choice = (value, words, key) => html`<label class=${classes("decision", { chosen: chosen === value })}>
     <input
       type="radio"
       id=${`${id}${key}`}
@@ -209,7 +209,7 @@ function Approval({ call, told }) {
       <span class="hint">${t("on the server {server}", { server: call.server_label })}</span>
     </legend>
     <${Arguments} text=${call.arguments} />
-    <div class="choices-row">${choice(true, t("Approve"), "y")}${choice(false, t("Refuse"), "n")}</div>
+    <div class="decisions">${choice(true, t("Approve"), "y")}${choice(false, t("Refuse"), "n")}</div>
     ${chosen === false &&
     html`<p class="hint">${t("The call is not made, and the model is told that you refused it.")}</p>`}
   </fieldset>`;

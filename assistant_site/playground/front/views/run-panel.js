@@ -131,7 +131,7 @@ function Head({ given }) {
   return html`<div class="run-head">
     <div class="row">
       <span class=${`badge ${TONES[given.status] ?? ""}`} role="status">
-        ${moves && html`<span class="spinner" aria-hidden="true"></span>`}${statusWord(given.status)}
+        ${moves && html`<span class="run-spinner" aria-hidden="true"></span>`}${statusWord(given.status)}
       </span>
       <code class="run-id" title=${given.id}>${given.id}</code>
       <${CopyButton} text=${() => given.id} label=${t("Copy the run's id")} />
@@ -204,7 +204,7 @@ function Section({ name, title, count, children }) {
     closed[open ? "delete" : "add"](name);
     localStorage.setItem(KEY, [...closed].join(","));
   };
-  return html`<details class="section" open=${isOpen} onToggle=${toggled}>
+  return html`<details class="run-section" open=${isOpen} onToggle=${toggled}>
     <summary>
       <${Icon} name="chevron" size=${16} />
       <h2>${title}</h2>

@@ -22,7 +22,7 @@ export function RunTiming({ id, isLive }) {
     <div class="timing-scale" aria-hidden="true">
       <span>0</span><span>${span(scale.length / 2)}</span><span>${span(scale.length)}</span>
     </div>
-    <ul class="legend" aria-label=${t("Colours")}>
+    <ul class="timing-legend" aria-label=${t("Colours")}>
       <li class="wait">${t("Waiting")}</li>
       <li class="speak">${t("Speaking")}</li>
       <li class="tools">${t("Tools")}</li>
@@ -50,7 +50,7 @@ function rowsOf({ created, started, turns, ended }, now) {
       .map((bar) => ({ ...bar, to: Math.max(bar.from, bar.to) }));
     if (drawn.length) rows.push({ key, label, bars: drawn, isCall });
   };
-  row("queue", t("Queue"), [{ kind: "wait", from: created, to: started ?? ended ?? now }]);
+  row("queue", t("Queue"), [{ kind: "wait", from: created, to: started ?? (turns.length ? null : (ended ?? now)) }]);
   if (!turns.length) row("silence", t("Turn {n}", { n: 1 }), [{ kind: "wait", from: started, to: ended ?? now }]);
   for (const turn of turns) {
     const isOpen = turn.ended == null;
