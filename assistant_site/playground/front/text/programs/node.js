@@ -3,9 +3,12 @@
 import { javascript, namer, parametersOf, quoted } from "./literals.js";
 
 const KEYWORDS =
-  "arguments await break case catch class const continue debugger default delete do else enum eval export extends false finally for function if implements import in instanceof interface let new null package private protected public return static super switch this throw true try typeof var void while with yield".split(" ");
+  `arguments await break case catch class const continue debugger default delete do else enum eval export extends
+   false finally for function if implements import in instanceof interface let new null package private protected
+   public return static super switch this throw true try typeof var void while with yield`.split(/\s+/);
 const OURS =
-  "Error JSON OpenAI answer answers assistant assistantId call client console createInterface event functions messages message part process question run show stream threadId undefined".split(" ");
+  `Error JSON OpenAI answer answers assistant assistantId call client console createInterface event functions
+   messages message part process question run show stream threadId undefined`.split(/\s+/);
 const NAME = /^[A-Za-z_$][\w$]*$/;
 
 export function nodeProgram(plan) {

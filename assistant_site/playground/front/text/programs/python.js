@@ -3,9 +3,11 @@
 import { namer, parametersOf, python, quoted } from "./literals.js";
 
 const KEYWORDS =
-  "False None True __debug__ and as assert async await break class continue def del elif else except finally for from global if import in is lambda nonlocal not or pass raise return try while with yield".split(" ");
+  `False None True __debug__ and as assert async await break class continue def del elif else except finally for
+   from global if import in is lambda nonlocal not or pass raise return try while with yield`.split(/\s+/);
 const OURS =
-  "FUNCTIONS OpenAI Exception SystemExit RuntimeError answer answers assistant assistant_id call client dict event input json list message messages os part print run said show str thread thread_id warnings".split(" ");
+  `FUNCTIONS OpenAI Exception SystemExit RuntimeError answer answers assistant assistant_id call client dict
+   event input json list message messages os part print run said show str thread thread_id warnings`.split(/\s+/);
 const TYPES = { string: "str", integer: "int", number: "float", boolean: "bool", array: "list", object: "dict" };
 const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 

@@ -51,10 +51,21 @@ export function Chart({ usage }) {
       <summary>${t("As a table")}</summary>
       <div class="table-scroll" tabindex="0" role="region" aria-label=${t("Day by day")}>
         <table>
-          <thead><tr><th scope="col">${t("Day")}</th><th scope="col">${t("Requests")}</th><th scope="col">${t("Prompt")}</th><th scope="col">${t("Completion")}</th>${hasCosts(usage.sums.costs) && html`<th scope="col">${t("Cost")}</th>`}</tr></thead>
+          <thead>
+            <tr>
+              <th scope="col">${t("Day")}</th>
+              <th scope="col">${t("Requests")}</th>
+              <th scope="col">${t("Prompt")}</th>
+              <th scope="col">${t("Completion")}</th>
+              ${hasCosts(usage.sums.costs) && html`<th scope="col">${t("Cost")}</th>`}
+            </tr>
+          </thead>
           <tbody>
             ${[...bars].reverse().map((bar) => html`<tr key=${bar.start}>
-              <th scope="row">${days(bar.start, bar.end)}</th><td>${number(bar.requests)}</td><td>${number(bar.prompt_tokens)}</td><td>${number(bar.completion_tokens)}</td>
+              <th scope="row">${days(bar.start, bar.end)}</th>
+              <td>${number(bar.requests)}</td>
+              <td>${number(bar.prompt_tokens)}</td>
+              <td>${number(bar.completion_tokens)}</td>
               ${hasCosts(usage.sums.costs) && html`<td>${cost(bar.costs)}</td>`}
             </tr>`)}
           </tbody>
@@ -115,9 +126,7 @@ function Bars({ bars, measure }) {
   };
 
   return html`<figure>
-    <figcaption class="usage-figures">
-      ${shown ? html`<span>${figuresOf(shown, measure)}</span>` : html`<span class="legend">${measure.parts.length > 1 ? measure.parts.map((part) => html`<span key=${part.name}><i class=${`swatch ${part.name}`}></i>${part.label}</span>`) : t("Point at a bar, or walk along with the arrow keys.")}</span>`}
-    </figcaption>
+    <figcaption class="usage-figures">${shown ? figuresOf(shown, measure) : html`<${Legend} parts=${measure.parts} />`}</figcaption>
     <div class="usage-frame" ref=${frame} onMouseLeave=${() => point(-1)}>
       ${width > 0 && html`<svg width=${width} height=${HEIGHT} role="group" aria-label=${t("{what} over time", { what: measure.label })} onKeyDown=${keys}>
         ${[0, 1, 2, 3, 4].map((step) => html`<g key=${step} aria-hidden="true">
@@ -133,6 +142,13 @@ function Bars({ bars, measure }) {
       </svg>`}
     </div>
   </figure>`;
+}
+
+function Legend({ parts }) {
+  if (parts.length === 1) return t("Point at a bar, or walk along with the arrow keys.");
+  return html`<span class="legend">
+    ${parts.map((part) => html`<span key=${part.name}><i class=${`swatch ${part.name}`}></i>${part.label}</span>`)}
+  </span>`;
 }
 
 function Bar({ bar, measure, slot, x, y, isPointed, isTabStop, point, take, leave }) {
