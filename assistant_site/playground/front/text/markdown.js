@@ -7,7 +7,8 @@ import { CodeBlock } from "./code.js";
 import { decorate } from "./decorate.js";
 import { safeText } from "./safe.js";
 
-const CHEAP = 6; // milliseconds; a text that takes longer is drawn less often while it grows
+const CHEAP = 8; // milliseconds; a text that takes longer is drawn less often while it grows
+const LONG = 20_000; // characters
 const REST = 4; // times as long as it took, until it is drawn again
 /** So many brackets in a row that browsers take seconds to set them close together. */
 const CROWDED = /[\u2018\u201C\u3008-\u301B\uFF08\uFF3B\uFF5B\uFF5F]{200}/;
@@ -25,11 +26,13 @@ export function Markdown({ source, marks = [], drawMark, isStreaming = false, is
     const found = blocksOf(paced.source, { isStreaming, isByPeople, marks: paced.marks }, before);
     known.current = { paced, isStreaming, found, began };
   }
+  const root = useRef(null);
   useLayoutEffect(() => {
+    if (paced.source.length > LONG) root.current.getBoundingClientRect(); // laying it out counts too
     paced.took(performance.now() - known.current.began);
   }, [paced]);
   const { blocks } = known.current.found;
-  return html`<div class=${isByPeople ? "text by-people" : "text"}>
+  return html`<div class=${isByPeople ? "text by-people" : "text"} ref=${root}>
     ${blocks.map((block, index) => html`<${Block} key=${index} block=${block} drawMark=${drawMark} isByPeople=${isByPeople} />`)}
   </div>`;
 }
@@ -50,7 +53,7 @@ function Prose({ block, drawMark, style }) {
   useLayoutEffect(() => {
     element.current.replaceChildren(safeText(htmlOf(block)));
     return decorate(element.current, { drawMark: (...given) => draw.current(...given), isComplete: !block.isOpen });
-  }, [block.text, block.references, Boolean(block.isOpen), language.value, markedAs(block)]);
+  }, [block.text, block.references, Boolean(block.isOpen) && /```|~~~/.test(block.text), language.value, markedAs(block)]);
   return html`<div class=${classes("block", { crowded: CROWDED.test(block.text) })} dir="auto" style=${style} ref=${element}></div>`;
 }
 

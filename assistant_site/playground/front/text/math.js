@@ -1,8 +1,12 @@
 // Formulas: how they are found in Markdown, and KaTeX, which draws them and is loaded with the first one.
 
+import { t } from "../core/i18n.js";
 import { settings } from "../core/settings.js";
 
-const LONGEST = 10_000; // characters; a longer one is shown as it is written
+// A formula beyond these is shown as it is written.
+const LONGEST = 10_000; // characters
+const MOST_LINES = 200;
+const DEEPEST = 300; // elements within each other
 const FOLDER = `${settings.assets}vendor/katex/`;
 
 // --- Finding them -------------------------------------------------------------------------------------------------
@@ -47,8 +51,8 @@ function found(state, silent, tex, end, meta) {
 
 /**
  * Where the formula ends that `$` begins, or -1. Between two prices stands no formula: the first dollar has no letter or
- * digit before it and no space behind it, the last one no space before it and no letter or digit behind it, and what is
- * between them is not a number with words.
+ * digit before it and no space behind it, the last one no space before it and no letter or digit behind it (but `$n$th`),
+ * and what is between them is not a number with words.
  */
 function endOfDollars(src, pos, most) {
   if (/[\s$]/.test(src[pos + 1] ?? " ") || /[A-Za-z0-9$\\]/.test(src[pos - 1] ?? "")) return -1;
@@ -57,7 +61,8 @@ function endOfDollars(src, pos, most) {
     else if (src[at] === "`" || src.startsWith("\n\n", at)) return -1;
     else if (src[at] === "$") {
       const tex = src.slice(pos + 1, at);
-      const isNoEnd = /\s$/.test(tex) || /[A-Za-z0-9$]/.test(src[at + 1] ?? "");
+      const next = src[at + 1] ?? "";
+      const isNoEnd = /\s$/.test(tex) || /[0-9$]/.test(next) || (/[A-Za-z]/.test(next) && !/^.$|[\\^_{}]/.test(tex));
       const isPrice = /^[\d.,]+\s*[^\d\s.,]*\s/.test(tex) && !/[\\^_={}+<>*]/.test(tex);
       return isNoEnd || isPrice ? -1 : at;
     }
@@ -76,7 +81,7 @@ function block(state, first, last, silent) {
     const start = line === first ? begin + open.length : state.bMarks[line] + state.tShift[line];
     const text = state.src.slice(start, state.eMarks[line]);
     if (line > first && state.sCount[line] < state.blkIndent) return false;
-    if (line > first && !text.trim()) return false;
+    if (line > first && (!text.trim() || lines.length >= MOST_LINES)) return false;
     const end = text.indexOf(close);
     if (end >= 0) {
       if (text.slice(end + close.length).trim()) return false; // goes on in the line: the inline rule's
@@ -132,25 +137,44 @@ export function drawFormulas(root) {
 
 function draw(element) {
   const displayMode = element.dataset.math === "display";
-  const tree = katex.__renderToDomTree(element.textContent, { ...OPTIONS, displayMode });
+  element.dataset.math = "plain";
+  const drawn = nodeOf(element.textContent, displayMode);
+  if (!drawn) return;
+  element.replaceChildren(drawn);
+  element.removeAttribute("data-math");
+  if (!displayMode || element.scrollWidth <= element.clientWidth) return;
+  element.tabIndex = 0; // so that the keyboard can move it
+  element.setAttribute("role", "group");
+  element.setAttribute("aria-label", t("Formula"));
+}
+
+/** A formula as KaTeX draws it; null if it is too much. What KaTeX does not understand it shows itself, in red. */
+function nodeOf(tex, displayMode) {
   const styled = [];
-  setAside(tree, styled);
-  const drawn = tree.toNode();
+  let drawn;
+  try {
+    const tree = katex.__renderToDomTree(tex, { ...OPTIONS, displayMode });
+    setAside(tree, styled);
+    drawn = tree.toNode();
+  } catch (error) {
+    if (!(error instanceof RangeError)) console.warn(error);
+    return null;
+  }
   for (const [index, css] of styled.entries()) {
     const target = drawn.matches?.(`[data-styled="${index}"]`) ? drawn : drawn.querySelector(`[data-styled="${index}"]`);
     target.style.cssText = css;
     target.removeAttribute("data-styled");
   }
-  element.replaceChildren(drawn);
-  element.removeAttribute("data-math");
+  return drawn;
 }
 
 /** KaTeX writes some style attributes, which the page's policy forbids; styles set by a program are allowed. */
-function setAside(node, styled) {
+function setAside(node, styled, depth = 0) {
+  if (depth > DEEPEST) throw new RangeError();
   const css = node.attributes?.style;
   if (css) {
     delete node.attributes.style;
     node.attributes["data-styled"] = String(styled.push(css) - 1);
   }
-  for (const child of node.children ?? []) setAside(child, styled);
+  for (const child of node.children ?? []) setAside(child, styled, depth + 1);
 }

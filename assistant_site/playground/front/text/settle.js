@@ -5,7 +5,7 @@ export function settled(text) {
   const kept = text
     .replace(/\n {0,3}(?:-+|=+) *$/, "") // would make a heading of the line above; is a list or a rule to be
     .replace(/!?\[([^[\]\n]*)\]\([^()\s]*(?:\([^()\s]*\)[^()\s]*)*$/, "$1") // a link without its end
-    .replace(/(^|\n)(\s*(?:[-*+]|\d+[.)])\s+)?(`{1,2}|~{1,2})$/, "$1$2"); // a fence that begins
+    .replace(/(^|\n)([ \t]*(?:[-*+]|\d{1,9}[.)])[ \t]+)?(`{1,2}|~{1,2})$/, "$1$2"); // a fence that begins
   return withTable(closed(kept));
 }
 
@@ -16,12 +16,13 @@ const PAIRS = ["**", "__", "~~"];
 
 /** Closes code and emphasis that are open in the last paragraph. */
 function closed(text) {
-  const start = Math.max(text.lastIndexOf("\n\n") + 2, text.search(/\n[ \t]*(?:[-*+]|\d+[.)])[ \t](?!.*\n[ \t]*(?:[-*+]|\d+[.)])[ \t])[\s\S]*$/) + 1, 0);
+  const start = lastParagraph(text);
   const head = text.slice(0, start);
   let tail = text.slice(start);
   const ticks = tail.match(/`+/g) ?? [];
   const open = ticks.length % 2 ? ticks.at(-1) : "";
-  if (open) return open.length < 3 ? head + (/`+$/.test(tail) ? tail.slice(0, -open.length) : tail + open) : text;
+  if (open.length > 2) return text;
+  if (open) tail = tail.endsWith(open) ? tail.slice(0, -open.length) : tail + open;
   const words = tail.replace(/(`+)[^`]*\1/g, "");
   for (const pair of PAIRS) {
     if ((words.split(pair).length - 1) % 2 === 0) continue;
@@ -30,6 +31,18 @@ function closed(text) {
     else if (pair !== "__") tail = (trimmed.endsWith(pair[0]) ? trimmed.slice(0, -1) : trimmed) + pair;
   }
   return head + tail;
+}
+
+/** Where the last paragraph or item of a list begins. */
+function lastParagraph(text) {
+  let end = text.length;
+  for (;;) {
+    const start = text.lastIndexOf("\n", end - 1) + 1;
+    const line = text.slice(start, end);
+    if (!line.trim()) return end;
+    if (start === 0 || /^[ \t>]*(?:[-*+]|\d{1,9}[.)])[ \t]/.test(line)) return start;
+    end = start - 1;
+  }
 }
 
 /** A table whose second line has not come whole. */

@@ -63,7 +63,7 @@ function blobOf(url) {
 /** Loads a picture when it comes near; keeps its place until then. */
 function Picture({ load, alt, name, save }) {
   const element = useRef(null);
-  const [url, setUrl] = useState("");
+  const [shown, setShown] = useState(null);
   const [error, setError] = useState("");
   const [attempt, setAttempt] = useState(0);
   useEffect(() => {
@@ -72,7 +72,10 @@ function Picture({ load, alt, name, save }) {
     const begin = async () => {
       try {
         const blob = await load();
-        if (isWanted) setUrl((made = URL.createObjectURL(blob)));
+        if (!isWanted) return;
+        made = URL.createObjectURL(blob);
+        const measured = await measure(made);
+        if (isWanted) setShown(measured);
       } catch (failure) {
         if (isWanted) setError(failure.message);
       }
@@ -93,14 +96,24 @@ function Picture({ load, alt, name, save }) {
       ${save && html`<button type="button" class="small" onClick=${save}><${Icon} name="download" size=${16} />${t("Download")}</button>`}
     </p>`;
   }
-  const broken = () => (setUrl(""), setError(t("The picture is damaged and cannot be shown.")));
   return html`<div class="picture" ref=${element}>
-    ${url
-      ? html`<button type="button" class="picture-open" aria-label=${t("Open large: {alt}", { alt })} onClick=${() => openLarge({ url, alt, name, save })}>
-          <img src=${url} alt=${alt} onError=${broken} />
+    ${shown
+      ? html`<button type="button" class="picture-open" aria-label=${t("Open large: {alt}", { alt })} onClick=${() => openLarge({ url: shown.url, alt, name, save })}>
+          <img src=${shown.url} width=${shown.width} height=${shown.height} alt=${alt} />
         </button>`
       : html`<span class="picture-waiting" role="status"><${Icon} name="image" size=${28} /><span class="unseen">${t("Loading the picture …")}</span></span>`}
   </div>`;
+}
+
+/** A picture's address with its size, so that it takes its place at once. */
+async function measure(url) {
+  const image = Object.assign(new Image(), { src: url });
+  try {
+    await image.decode();
+  } catch {
+    throw new Error(t("The picture is damaged and cannot be shown."));
+  }
+  return { url, width: image.naturalWidth, height: image.naturalHeight };
 }
 
 function openLarge({ url, alt, name, save }) {

@@ -1,7 +1,8 @@
 """Texts that try to get into the page: as messages, names of files, quotes and addresses.
 
-Each would set `window.broken`, load something from elsewhere, or draw an element that a message may not have. Shown as a
-message, none may: no dialog, no request to another host, no element but those of Markdown, no violation of the page's policy.
+Each would set `window.broken`, load something from elsewhere, or draw an element that a message may not have. Shown as
+a message none may: no dialog, no request to another host, no element but those of Markdown, no violation of the page's
+policy.
 """
 
 ELSEWHERE = "https://elsewhere.example"
@@ -14,7 +15,7 @@ ELEMENTS = [  # HTML of the text's own
     "<img src=x onerror=&#119;indow.broken=1>",
     "<svg onload=window.broken=1>",
     "<svg><script>window.broken=1</script></svg>",
-    '<svg><animate onbegin=window.broken=1 attributeName=x dur=1s>',
+    "<svg><animate onbegin=window.broken=1 attributeName=x dur=1s>",
     '<svg><use href="data:image/svg+xml,<svg id=x onload=window.broken=1>#x"/></svg>',
     "<math><mtext><table><mglyph><style><!--</style><img title='--><img src=x onerror=window.broken=1>'>",
     "<form><math><mtext></form><form><mglyph><style></math><img src onerror=window.broken=1>",
@@ -67,7 +68,7 @@ LINKS = [  # addresses that do more than lead elsewhere
     '[x](https://elsewhere.example/"onmouseover="window.broken=1)',
     "[a](https://elsewhere.example/`onmouseover=window.broken=1`)",
     "[<img src=x onerror=window.broken=1>](https://elsewhere.example)",
-    "https://elsewhere.example/\"onmouseover=window.broken=1//",
+    'https://elsewhere.example/"onmouseover=window.broken=1//',
     "https://elsewhere.example/<script>window.broken=1</script>",
     "[https://bank.example](https://elsewhere.example/phish)",
     "https://bank.example\u2044x@elsewhere.example",
@@ -123,7 +124,7 @@ WRITING = [  # letters that mislead or break lines of code about letters
     "שלום <b>עולם</b> مرحبا [x](javascript:window.broken=1)",
     "**「強調」**と*「強調」*、~~取消~~【注】",
     "e\u0301" + "\u0301" * 300,
-    "\ud83d\ude00\U0001f468\u200d\U0001f469\u200d\U0001f467 \U00020bb7",
+    "\U0001f600\U0001f468\u200d\U0001f469\u200d\U0001f467 \U00020bb7",
     "\u2028\u2029\x0b\x0c\x1b[31m",
     "W" * 3000,
     "漢字" * 2000,
@@ -151,6 +152,11 @@ LONG = [  # takes other readers of Markdown minutes
     "【" * 20_000,  # takes browsers themselves a minute to lay out
     "\\[" * 10_000,
     "a@b." * 10_000,
+    "\\[\n" * 10_000,
+    "\n" * 20_000 + "``",
+    "$$" + r"\sqrt" * 1_500 + "$$",
+    "$$" + r"\frac{1}{" * 900 + "}" * 900 + "$$",
+    "$" + "{" * 4_000 + "}" * 4_000 + "$",
 ]
 
 TEXTS = [*ELEMENTS, *LINKS, *PICTURES, *CODE, *FORMULAS, *TABLES, *WRITING, *PLACEHOLDERS]
