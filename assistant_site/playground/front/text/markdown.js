@@ -28,7 +28,7 @@ export function Markdown({ source, marks = [], drawMark, isStreaming = false, is
   }
   const root = useRef(null);
   useLayoutEffect(() => {
-    if (paced.source.length > LONG) root.current.getBoundingClientRect(); // laying it out counts too
+    if (isStreaming && paced.source.length > LONG) root.current.getBoundingClientRect(); // laying it out counts too
     paced.took(performance.now() - known.current.began);
   }, [paced]);
   const { blocks } = known.current.found;

@@ -53,6 +53,7 @@ function Text({ text, message, sources }) {
   }
   const drawMark = (index, inside) => markNode(marks[index], inside, message);
   return html`<${Markdown}
+    key=${message.id}
     source=${source}
     marks=${marks}
     drawMark=${drawMark}
