@@ -93,7 +93,7 @@ function Source({ number, annotation, message }) {
   const host = annotation.type === "url_citation" ? hostOf(annotation.url_citation.url) : "";
   const place = annotation.type === "url_citation" ? host : placeOf(annotation);
   const words = html`
-    <span class="number">${number}</span><bdi class="name">${name}</bdi>${place && place !== name && html`<span class="place">${place}</span>`}
+    <span class="number">${number}</span><bdi class="name">${name}</bdi>${place && place !== name && html`<span class=${host ? "place host" : "place"}>${place}</span>`}
   `;
   if (host) return html`<a class="source" href=${annotation.url_citation.url} target="_blank" rel="noopener noreferrer nofollow" title=${annotation.url_citation.url}>${words}</a>`;
   if (annotation.type === "url_citation") return html`<span class="source">${words}</span>`;
