@@ -26,7 +26,7 @@ define environment
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check slow fix contract gateways r2r mcp searxng chaos chaos-short sandbox test-sandbox test-sandbox-walls bench-retrieval bench-sandbox bench-scale bench-fairness bench-admin vendor lock venv installed installed-dev
+.PHONY: help run test check slow fix contract gateways r2r mcp searxng chaos chaos-short sandbox test-sandbox test-sandbox-walls test-browser screenshots bench-retrieval bench-sandbox bench-scale bench-fairness bench-admin vendor lock venv installed installed-dev
 .NOTPARALLEL:
 
 help: ## this list
@@ -35,11 +35,11 @@ help: ## this list
 run: installed ## start everything: PostgreSQL, Valkey, web and worker; Ctrl-C ends it
 	@exec $(PYTHON) manage.py up
 
-test: installed-dev ## all tests but the slow ones, the SDKs' contract, the gateways, real services, chaos and the sandbox
-	@exec $(PYTHON) -m pytest $(TWO) -m "not slow and not contract and not gateways and not r2r and not mcp and not searxng and not chaos and not sandbox"
+test: installed-dev ## all tests but the slow ones, the SDKs' contract, the gateways, real services, chaos, the sandbox, the browser
+	@exec $(PYTHON) -m pytest $(TWO) -m "not slow and not contract and not gateways and not r2r and not mcp and not searxng and not chaos and not sandbox and not browser"
 
 slow: installed-dev ## the tests that take long: processes that die, races, hostile files
-	@exec $(PYTHON) -m pytest $(TWO) -m "slow and not r2r and not sandbox"
+	@exec $(PYTHON) -m pytest $(TWO) -m "slow and not r2r and not sandbox and not browser"
 
 contract: installed-dev ## the official SDKs against a live server
 	@exec $(PYTHON) -m pytest -m contract
@@ -80,6 +80,12 @@ test-sandbox: installed-dev ## what hostile code must not be able to do, in the 
 
 test-sandbox-walls: installed-dev ## each of those tests without the protection it is for: it must fail; ROWS="N1 R3"
 	@exec $(PYTHON) -m sandbox.tests.isolation.without $(ROWS)
+
+test-browser: installed-dev ## the playground in a real browser; needs Chromium (Debian: apt-get install chromium)
+	@exec $(PYTHON) -m pytest -m browser
+
+screenshots: installed-dev ## the pictures of the playground in docs/images anew; needs Chromium and fonts with Chinese and Japanese
+	@exec $(PYTHON) -m assistant_site.playground.screenshots
 
 bench-retrieval: installed-dev ## how well searches find, with a real multilingual model (170 MB) in .venv-bench; Debian
 	$(call environment,$(BENCH),bench,an embedding model into $(BENCH) (only this once; 170 MB))

@@ -6,9 +6,9 @@ import threading
 
 
 class Cable:
-    """Listens on a loopback port and hands everything on to a unix socket; `pull` cuts it, `plug` mends it."""
+    """A loopback port that leads to a unix socket or to another port; `pull` cuts it, `plug` mends it."""
 
-    def __init__(self, target: str) -> None:
+    def __init__(self, target: str | tuple[str, int]) -> None:
         self._target = target
         self._plugged = True
         self._ends: set[socket.socket] = set()
@@ -43,7 +43,7 @@ class Cable:
                 if not self._plugged:
                     near.close()
                     continue
-                far = socket.socket(socket.AF_UNIX)
+                far = socket.socket(socket.AF_UNIX if isinstance(self._target, str) else socket.AF_INET)
                 try:
                     far.connect(self._target)
                 except OSError:

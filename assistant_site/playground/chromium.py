@@ -1,0 +1,50 @@
+"""The browser that the playground is tried out and photographed with: a Chromium that is installed here.
+
+Developers only: the page itself needs nothing of this.
+"""
+
+import contextlib
+import os
+import shutil
+from collections.abc import Iterator
+
+from playwright.sync_api import Browser, sync_playwright
+
+# Nothing of the browser's own goes to the network, and pictures look alike on every machine.
+ARGUMENTS = (
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-domain-reliability",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--font-render-hinting=none",
+    "--force-color-profile=srgb",
+    "--no-first-run",
+)
+
+
+class NoBrowser(Exception):
+    pass
+
+
+def executable() -> str:
+    """Where Chromium is: CHROMIUM, or `chromium` or its relatives on the path."""
+    for name in (os.environ.get("CHROMIUM", ""), "chromium", "chromium-browser", "google-chrome"):
+        if name and (found := shutil.which(name)):
+            return found
+    raise NoBrowser("There is no Chromium here. Debian: apt-get install chromium; else set CHROMIUM to its path.")
+
+
+@contextlib.contextmanager
+def opened() -> Iterator[Browser]:
+    """A browser without a window."""
+    arguments = list(ARGUMENTS)
+    if os.geteuid() == 0:
+        arguments.append("--no-sandbox")  # Chromium's own sandbox refuses to run as root
+    path = executable()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=arguments)
+        try:
+            yield browser
+        finally:
+            browser.close()
