@@ -524,7 +524,7 @@ export default {
   "Text": "文本",
   "Text, as the model has it": "文本（模型默认）",
   "The API never tells the keys of MCP servers: add them to the program.": "API 不会返回 MCP 服务器的密钥，请自行填入程序。",
-  "The Assistants API runs here": "Assistants API 在这里运行",
+  "The Assistants API runs here": "Assistants API 在此运行",
   "The JSON has an error: mend it first, in the other tab.": "JSON 有错误，请先到另一个标签页修正。",
   "The address": "收件地址",
   "The answer is complete.": "回答已完成。",
