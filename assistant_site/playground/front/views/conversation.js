@@ -110,7 +110,7 @@ function Scroll() {
 
   useEffect(() => {
     if (!hasOlder.value) return undefined;
-    const watch = new IntersectionObserver(([entry]) => entry.isIntersecting && older(), { root: scroll.current, rootMargin: "800px 0px 0px" });
+    const watch = new IntersectionObserver((seen) => seen.at(-1).isIntersecting && older(), { root: scroll.current, rootMargin: "800px 0px 0px" });
     watch.observe(top.current);
     return () => watch.disconnect();
   }, [hasOlder.value, id, messages.value.length]);
