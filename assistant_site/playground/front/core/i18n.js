@@ -27,7 +27,7 @@ export function t(text, values = {}) {
 /** Turns the page to a language, and keeps that for the next visit. */
 export async function speak(tag) {
   const known = tag in LANGUAGES ? tag : "en";
-  texts.value = known === "en" ? {} : (await import(`../languages/${known}.js`)).default;
+  texts.value = known === "en" ? {} : (await import(`../languages/${known}.js`).catch(() => ({ default: {} }))).default;
   language.value = known;
   document.documentElement.lang = known;
   localStorage.setItem(KEY, known);

@@ -14,6 +14,8 @@ const TITLE = 80;
 
 export const focusComposer = () => setTimeout(() => document.getElementById("message")?.focus());
 
+let turningOn = null; // a tool that a message which is sent at once must wait for
+
 /** The tools of the assistant that read files. */
 const readers = () => READERS.filter((type) => chosen.value?.tools.some((tool) => tool.type === type));
 
@@ -28,11 +30,14 @@ export function take(list) {
 function offerAReader() {
   const assistant = chosen.value;
   if (!assistant || readers().length) return;
-  const act = () => changeAssistant(assistant.id, { tools: [...assistant.tools, { type: "file_search" }] }).catch(complain);
+  const act = () => {
+    turningOn = changeAssistant(assistant.id, { tools: [...assistant.tools, { type: "file_search" }] }).catch(complain);
+  };
   notice(t("This assistant has no tool that reads files."), { kind: "error", action: { label: t("Turn on file search"), act } });
 }
 
 async function submit() {
+  await turningOn;
   if (isBusy.value || isWaiting.value || isUploading.value) return;
   const message = asMessage(readers());
   if (!message.content.length && !message.attachments.length) return;
