@@ -229,7 +229,7 @@ def photograph(browser: Browser, teller: Teller, scheme: str) -> None:
     page.get_by_role("form").get_by_role("textbox").first.fill('{"status": "out for delivery", "eta": "18:00"}')
     keep(page, "waiting", scheme)
     page.goto("/#/usage")
-    page.get_by_role("heading", level=1, name="Usage").wait_for()
+    page.get_by_role("main").get_by_role("table").first.wait_for()
     page.wait_for_load_state("networkidle")
     keep(page, "usage", scheme)
     context.close()

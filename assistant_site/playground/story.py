@@ -68,13 +68,13 @@ def longest(rivers: dict[str, int]) -> tuple[str, int]:
 """
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Call:
     name: str
     arguments: dict[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Scene:
     """What somebody asks, of which assistant, and the model's turns. `days`: how long ago."""
 

@@ -12,7 +12,7 @@ from assistant_site.tests.stack import Stack
 if TYPE_CHECKING:  # pytest loads this file before Django is set up
     from playwright.sync_api import Browser
 
-    from assistant_site.playground.tests.browser.visits import Visit, Visiting
+    from assistant_site.playground.tests.browser.visits import Contexts, Visit, Visiting
     from assistant_site.tests.callers import LiveCaller
 
 
@@ -72,15 +72,22 @@ def vera(playground: Stack, django_db_blocker: Any) -> "Iterator[LiveCaller]":
         yield LiveCaller(*new_tenant("Vera"), playground.url)
 
 
+@pytest.fixture(scope="session")
+def contexts(browser: "Browser", playground: Stack) -> "Contexts":
+    from assistant_site.playground.tests.browser.visits import Contexts
+
+    return Contexts(browser, playground.url)
+
+
 @pytest.fixture
-def visiting(browser: "Browser", playground: Stack) -> "Iterator[Visiting]":
+def visiting(contexts: "Contexts", playground: Stack) -> "Iterator[Visiting]":
     """Makes visits, which must end without a complaint."""
     from assistant_site.playground.tests.browser.visits import Visit
 
     visits: list[Visit] = []
 
     def visit(caller: Any = None, **options: Any) -> Visit:
-        visits.append(Visit(browser, options.pop("url", playground.url), caller, **options))
+        visits.append(Visit(contexts, playground.url, caller, **options))
         return visits[-1]
 
     yield visit

@@ -5,13 +5,15 @@ import time
 import pytest
 from playwright.sync_api import expect
 
-from assistant_site.playground.tests.browser.visits import Visit
+from assistant_site.playground.tests.browser.visits import Visiting
+from assistant_site.tests.callers import LiveCaller
 
 FIRST_LOAD_BYTES = 300_000
 
 
-def test_the_first_load_is_small(visit: Visit, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_first_load_is_small(vera: LiveCaller, visiting: Visiting, capsys: pytest.CaptureFixture[str]) -> None:
     """All that the first picture takes, as it goes over the wire."""
+    visit = visiting(vera, is_first=True)
     network = visit.context.new_cdp_session(visit.page)
     network.send("Network.enable")
     names: dict[str, str] = {}

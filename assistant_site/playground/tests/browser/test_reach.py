@@ -201,7 +201,7 @@ def is_accessible(page: Page, what: str) -> None:
 
 
 def watched(visit: Visit) -> None:
-    visit.context.add_init_script(path=AXE_FILE_PATH)
+    visit.page.add_init_script(path=AXE_FILE_PATH)
 
 
 def test_signing_in_is_accessible(visiting: Visiting) -> None:

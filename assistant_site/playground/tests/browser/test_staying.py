@@ -119,7 +119,7 @@ def test_a_connection_that_is_cut_is_made_again(
     visit = visiting(vera, url=f"http://127.0.0.1:{cable.port}")
     visit.expects("ERR_CONNECTION|ERR_SOCKET|ERR_EMPTY_RESPONSE|ERR_INCOMPLETE|ERR_FAILED|WebSocket connection to")
     if way == "sse":
-        visit.context.add_init_script(NO_SOCKETS)
+        visit.page.add_init_script(NO_SOCKETS)
     try:
         with model(slowly(LONG, seconds=SECONDS)) as provider:
             vera.provided_by(provider.base_url)

@@ -145,7 +145,7 @@ def scroll_of(page: Page) -> Locator:
 
 def test_a_thread_of_a_thousand_messages_is_read_from_its_end(vera: LiveCaller, visit: Visit) -> None:
     thread = long_thread(vera)
-    visit.context.add_init_script(WATCH_TASKS)
+    visit.page.add_init_script(WATCH_TASKS)
     visit.open(thread)
     page = visit.page
     expect(page.get_by_text("Number 999.")).to_be_in_viewport()
@@ -164,9 +164,9 @@ def test_a_thread_of_a_thousand_messages_is_read_from_its_end(vera: LiveCaller, 
     reached = page.evaluate("""async () => {
         const scroll = document.querySelector(".scroll");
         let count = 0;
-        for (let turn = 0; turn < 1200 && count < 1000; turn++) {
+        for (let turn = 0; turn < 3000 && count < 1000; turn++) {
           scroll.scrollTop = 0;
-          await new Promise((done) => setTimeout(done, 50));
+          await new Promise((done) => setTimeout(done, 20));
           count = document.querySelectorAll("article.message").length;
         }
         return count;

@@ -6,7 +6,17 @@ from collections.abc import Callable
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, Request, Route, expect
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Locator,
+    Page,
+    Request,
+    Route,
+    WebError,
+    expect,
+)
 
 from assistant_site.tests.callers import Caller
 
@@ -38,35 +48,61 @@ for (const name of ["alert", "confirm", "prompt"]) globalThis[name] = () => cons
 """
 
 
-class Visit:
-    """One browser context: tabs that share what a browser keeps. `caller`: signed in as this tenant."""
+class Contexts:
+    """Browser contexts, used again by one visit after the other, so that each need not fetch the page's files anew."""
 
-    def __init__(self, browser: Browser, url: str, caller: Caller | None = None, **options: Any) -> None:
-        self.url = url
+    def __init__(self, browser: Browser, url: str) -> None:
+        self._browser = browser
+        self._url = url
+        self._free: dict[str, list[BrowserContext]] = {}
+
+    def lend(self, options: dict[str, Any], url: str = "") -> tuple[BrowserContext, Callable[[], None]]:
+        """A context that knows nothing of who had it before, and what gives it back. One for another `url` is new."""
+        kept = self._free.setdefault(repr(sorted(options.items())), []) if not url else []
+        context = kept.pop() if kept else self._browser.new_context(base_url=url or self._url, **options)
+        context.set_default_timeout(PATIENCE)
+
+        def give_back() -> None:
+            if url:
+                context.close()
+                return
+            for page in context.pages:
+                page.close()
+            context.set_offline(False)
+            context.clear_cookies()
+            kept.append(context)
+
+        return context, give_back
+
+
+class Visit:
+    """Tabs of one browser, which share what it keeps. `caller`: signed in as this tenant."""
+
+    def __init__(self, contexts: Contexts, home: str, caller: Caller | None = None, **options: Any) -> None:
+        """`is_first`: in a browser that has never been here. `url`: not the playground's, but what leads to it."""
         self.caller = caller
         self.complaints: list[str] = []
         self.requests: list[str] = []
         self.expected: list[str] = []
+        self.url = options.pop("url", home)
+        is_own = options.pop("is_first", False) or self.url != home
         options = {"viewport": WIDE, "reduced_motion": "reduce", "locale": "en-GB", **options}
-        self.context: BrowserContext = browser.new_context(base_url=url, **options)
-        self.context.set_default_timeout(PATIENCE)
+        self.context, self._give_back = contexts.lend(options, self.url if is_own else "")
         self.context.on("console", self._said)
-        self.context.on("weberror", lambda error: self.complaints.append(f"error: {error.error.stack or error.error}"))
+        self.context.on("weberror", self._failed)
         self.context.on("request", self._asked)
-        # Nothing leaves this machine, even if a test fails.
-        self.context.route(lambda address: not self._is_ours(address), lambda route: route.abort())
-        self.context.add_init_script(WATCH)
-        if caller:
-            self.sign_in_by_itself(caller)
         self.page = self.tab()
-
-    def sign_in_by_itself(self, caller: Caller) -> None:
-        tenant = {"id": caller.tenant.pk, "name": caller.tenant.name}
-        self.context.add_init_script(SIGN_IN % json.dumps([caller.token, tenant]))
+        network = self.context.new_cdp_session(self.page)
+        network.send("Storage.clearDataForOrigin", {"origin": self.url, "storageTypes": "local_storage"})
+        network.detach()
 
     def tab(self) -> Page:
         page = self.context.new_page()
         page.on("websocket", lambda socket: self._reached(socket.url))
+        page.add_init_script(WATCH)
+        if self.caller:
+            tenant = {"id": self.caller.tenant.pk, "name": self.caller.tenant.name}
+            page.add_init_script(SIGN_IN % json.dumps([self.caller.token, tenant]))
         return page
 
     def expects(self, pattern: str) -> None:
@@ -75,7 +111,10 @@ class Visit:
 
     def close(self) -> None:
         """Ends the visit; fails if the browser complained of something."""
-        self.context.close()
+        self._give_back()
+        self.context.remove_listener("console", self._said)
+        self.context.remove_listener("weberror", self._failed)
+        self.context.remove_listener("request", self._asked)
         wrong = [text for text in self.complaints if not any(re.search(each, text) for each in self.expected)]
         assert not wrong, "\n".join(wrong)
 
@@ -83,6 +122,9 @@ class Visit:
         if message.type == "error":
             where = message.location.get("url", "")
             self.complaints.append(f"{message.type}: {message.text} ({where})")
+
+    def _failed(self, error: WebError) -> None:
+        self.complaints.append(f"error: {error.error.stack or error.error}")
 
     def _asked(self, request: Request) -> None:
         self.requests.append(request.url)
