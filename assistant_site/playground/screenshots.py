@@ -16,7 +16,7 @@ from typing import Any
 
 import requests
 from PIL import Image
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, ViewportSize
 
 from assistant_site.embedded import address
 from assistant_site.playground import chromium, story
@@ -24,8 +24,8 @@ from assistant_site.playground import chromium, story
 PROJECT = Path(__file__).resolve().parents[2]
 IMAGES = PROJECT / "docs" / "images"
 KEY = "playground-key-of-the-screenshots"
-WIDE = {"width": 1440, "height": 900}
-PHONE = {"width": 390, "height": 844}
+WIDE: ViewportSize = {"width": 1440, "height": 900}
+PHONE: ViewportSize = {"width": 390, "height": 844}
 LARGEST = 150_000  # bytes of a picture
 PATIENCE = 120  # seconds
 PRICES = {"gpt-4.1": (2.0, 8.0), "gpt-4.1-mini": (0.4, 1.6), "qwen3-32b": (0.1, 0.3)}

@@ -188,9 +188,9 @@ SETTLED = """async () => {
 def is_accessible(page: Page, what: str) -> None:
     """No serious or critical issue, in light and in dark."""
     for scheme in ("light", "dark"):
-        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        page.emulate_media(color_scheme=scheme)
         page.evaluate(SETTLED)
-        found: list[dict[str, Any]] = page.evaluate("axe.run({ resultTypes: ['violations'] })")["violations"]  # type: ignore[call-overload]
+        found: list[dict[str, Any]] = page.evaluate("axe.run({ resultTypes: ['violations'] })")["violations"]
         bad = [
             f"{what}, {scheme}: {each['id']}: {each['help']}: {node['html'][:160]} {node.get('failureSummary', '')}"
             for each in found

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import FilePayload, expect
 
 from assistant_site.playground.tests.browser.conftest import sandbox_is_built
 from assistant_site.playground.tests.browser.visits import Visit
@@ -19,6 +19,7 @@ WEATHER = {
 }
 TWO_CITIES = 'The weather?\ncall:get_weather {"city": "Beijing"}\ncall:get_weather {"city": "東京"}'
 RIVERS = "Rivers of Europe.\n\nThe Rhine is 1,233 kilometres long.\n\nThe Danube is 2,850 kilometres long.\n"
+RIVERS_FILE: FilePayload = {"name": "rivers.txt", "mimeType": "text/plain", "buffer": RIVERS.encode()}
 
 
 def test_a_function_is_answered_by_hand(vera: LiveCaller, visit: Visit) -> None:
@@ -64,8 +65,7 @@ def test_a_file_is_uploaded_searched_and_cited(vera: LiveCaller, visit: Visit) -
     vera.assistant(name="Reader", model="demo", tools=[{"type": "file_search"}])
     visit.open()
     page = visit.page
-    file = {"name": "rivers.txt", "mimeType": "text/plain", "buffer": RIVERS.encode()}
-    page.get_by_label("Add files", exact=True).set_input_files([file])  # type: ignore[list-item]
+    page.get_by_label("Add files", exact=True).set_input_files([RIVERS_FILE])
     expect(page.get_by_role("list", name="Files of this message")).to_contain_text("rivers.txt")
     expect(page.get_by_role("progressbar")).to_have_count(0)
 
@@ -90,8 +90,7 @@ def test_a_file_that_no_tool_reads_is_not_sent_without_a_word(vera: LiveCaller, 
     vera.assistant(name="Talker", model="demo")
     visit.open()
     page = visit.page
-    file = {"name": "rivers.txt", "mimeType": "text/plain", "buffer": RIVERS.encode()}
-    page.get_by_label("Add files", exact=True).set_input_files([file])  # type: ignore[list-item]
+    page.get_by_label("Add files", exact=True).set_input_files([RIVERS_FILE])
 
     page.get_by_role("button", name="Turn on file search").click()
 
