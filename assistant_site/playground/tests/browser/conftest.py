@@ -1,6 +1,7 @@
 """One Holdfast and one browser for all tests here; a tenant and a browser context for each."""
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,7 +61,19 @@ def playground(
         Stack.workers_of_others_rest(),
         Stack(folder=folder, sandbox=sandbox_is_built(), env={"PLAYGROUND_KEY": KEY}) as running,
     ):
+        if sandbox_is_built():
+            wait_for_code(running)
         yield running
+
+
+def wait_for_code(running: Stack) -> None:
+    """Until runs that begin now are offered the code interpreter."""
+    import requests
+
+    deadline = time.monotonic() + 60
+    while requests.get(f"{running.url}/health", timeout=10).json()["code_interpreter"]["state"] != "available":
+        assert time.monotonic() < deadline, running.logs()
+        time.sleep(0.2)
 
 
 @pytest.fixture

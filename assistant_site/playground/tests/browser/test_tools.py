@@ -116,7 +116,8 @@ def test_code_draws_a_picture_and_writes_a_file(vera: LiveCaller, visit: Visit) 
             "print('sandbox:/mnt/data/answer.csv')",
         ]
     )
-    visit.ask(f"Draw something.\ncall:code_interpreter {json.dumps({'code': code})}")
+    answer = visit.ask(f"Draw something.\ncall:code_interpreter {json.dumps({'code': code})}")
+    assert "42" in answer
 
     calls = page.get_by_role("list", name="Tools")
     expect(calls.get_by_role("listitem")).to_have_count(1)
