@@ -42,6 +42,7 @@ export const isBusy = computed(() => sending.value || AT_WORK.includes(run.value
 export const isWaiting = computed(() => run.value?.status === "requires_action");
 
 let stopFollowing = null;
+let waitedFor = ""; // while the events of a run that waits are told from the first on, what it waits for in the end
 let oldest = "";
 let waiting = [];
 let counted = 0;
@@ -151,6 +152,7 @@ export async function show(given) {
     forgetRun();
     run.value = given;
   });
+  waitedFor = waitsFor(given);
   if (AT_WORK.includes(given.status) || given.status === "requires_action") join(given, 0);
   else await loadSteps(given);
 }
@@ -159,6 +161,13 @@ async function loadSteps(given) {
   const page = await get(`/threads/${given.thread_id}/runs/${given.id}/steps?order=asc&limit=100&include[]=${RESULTS}`);
   if (run.value?.id === given.id) steps.value = page.data;
 }
+
+/** The calls that a run waits for, as one word; empty if for none. */
+export const waitsFor = (given) =>
+  Object.values(given.required_action ?? {})
+    .flatMap((asked) => asked?.tool_calls ?? [])
+    .map((call) => call.id)
+    .join(" ");
 
 function join(given, after) {
   note(given.thread_id, { active_run_id: given.id });
@@ -203,7 +212,10 @@ function takeEvent(event) {
     const known = steps.value.some((each) => each.id === data.id);
     steps.value = known ? steps.value.map((each) => (each.id === data.id ? data : each)) : [...steps.value, data];
   } else if (name.startsWith("thread.run.")) {
-    run.value = data;
+    // What is being answered must not go away because its past is told.
+    if (AT_WORK.includes(data.status) && waitedFor) return;
+    if (data.status !== "requires_action" || waitsFor(data) === waitedFor) waitedFor = "";
+    if (!waitedFor) run.value = data;
   } else if (name === "done") {
     ended();
   } else if (name === "error" || name === "lost") {

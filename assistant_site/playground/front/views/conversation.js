@@ -5,7 +5,7 @@ import { connection } from "../core/follow.js";
 import { t } from "../core/i18n.js";
 import { settings } from "../core/settings.js";
 import { assistants, choose, chosen } from "../state/assistants.js";
-import { failure, hasOlder, isBusy, isWaiting, loading, loadOlder, messages, retry, run, steps, threadId } from "../state/conversation.js";
+import { failure, hasOlder, isBusy, isWaiting, loading, loadOlder, messages, retry, run, threadId, waitsFor } from "../state/conversation.js";
 import { write } from "../state/drafts.js";
 import { threads } from "../state/threads.js";
 import { classes, html, useEffect, useLayoutEffect, useRef } from "../ui/html.js";
@@ -154,7 +154,7 @@ function Messages() {
   if (current && !all.some(({ value }) => value.run_id === current)) shown.push(html`<${Trail} key=${`trail${current}`} runId=${current} />`);
   return html`
     ${shown}
-    ${isWaiting.value && html`<${ActionForm} key=${`action${run.value.id}${steps.value.length}`} />`}
+    ${isWaiting.value && html`<${ActionForm} key=${waitsFor(run.value)} />`}
     <${RunEnd} lastUser=${lastUser} />
   `;
 }

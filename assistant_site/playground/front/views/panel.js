@@ -1,12 +1,11 @@
-// Beside the conversation: the assistant that answers, and what happened in its run.
+// Beside the conversation: the assistant that answers, and what happened in its run. Both are fetched when they are first
+// shown, so that one can write before they are there.
 
 import { signal } from "@preact/signals";
 import { t } from "../core/i18n.js";
 import { Tabs } from "../ui/field.js";
-import { html } from "../ui/html.js";
+import { html, useEffect } from "../ui/html.js";
 import { Icon } from "../ui/icons.js";
-import { AssistantPanel } from "./assistant-panel.js";
-import { RunPanel } from "./run-panel.js";
 
 const KEY = "holdfast.panel";
 const WIDE = "(min-width: 72rem)";
@@ -24,6 +23,29 @@ export function showPanel(name) {
   if (isWide()) localStorage.setItem(KEY, name);
 }
 
+const FETCH = {
+  assistant: async () => (await import("./assistant-panel.js")).AssistantPanel,
+  run: async () => (await import("./run-panel.js")).RunPanel,
+};
+/** The components that are there, by their names; null for one that did not come. */
+const fetched = signal({});
+
+async function fetchView(name) {
+  const view = await FETCH[name]().catch(() => null);
+  fetched.value = { ...fetched.value, [name]: view };
+}
+
+/** What the chosen tab shows. */
+function View({ name }) {
+  const view = fetched.value[name];
+  useEffect(() => {
+    if (!view) fetchView(name);
+  }, [name]);
+  if (view) return html`<${view} />`;
+  if (view === undefined) return html`<p class="hint" role="status">${t("Loading …")}</p>`;
+  return html`<p class="error" role="alert">${t("This part of the page did not come. Check the connection, then reload the page.")}</p>`;
+}
+
 export function Panel() {
   const tabs = [
     { id: "assistant", label: t("Assistant") },
@@ -32,7 +54,7 @@ export function Panel() {
   return html`<aside class="panel" aria-label=${t("Details")}>
     <button type="button" class="quiet square panel-close" aria-label=${t("Close the panel")} onClick=${() => showPanel("")}><${Icon} name="close" /></button>
     <${Tabs} label=${t("Details")} tabs=${tabs} chosen=${panel.value} choose=${showPanel}>
-      ${panel.value === "run" ? html`<${RunPanel} />` : html`<${AssistantPanel} />`}
+      <${View} name=${panel.value} />
     <//>
   </aside>`;
 }

@@ -94,7 +94,7 @@ def test_a_token_that_ends_meanwhile_leads_back_to_signing_in(vera: LiveCaller, 
     while vera.send("GET", "/v1/assistants").status != 401:  # each process hears of it by itself
         assert next(waiting, False)
 
-    visit.box().press("Enter")
+    visit.page.keyboard.press("Enter")  # wherever the page has got to meanwhile
 
     expect(visit.page.get_by_role("alert")).to_be_visible()
     expect(visit.page.get_by_label("API token")).to_be_visible()
