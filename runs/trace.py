@@ -105,12 +105,18 @@ def of(run: Run, kind: type[T]) -> Trace[T]:
     return Trace(run, _turns(run, steps, {entry.key: entry for entry in entries}, kind), entries)
 
 
-def costs_of(entries: Iterable[LedgerEntry]) -> list[dict[str, str]]:
-    """What they cost, by currency; nothing for a model without a price."""
+def sums_of(entries: Iterable[LedgerEntry]) -> dict[str, Decimal]:
+    """What they cost, by currency."""
     sums: dict[str, Decimal] = {}
     for entry in entries:
         sums[entry.currency] = sums.get(entry.currency, Decimal(0)) + entry.cost
-    return [{"amount": f"{cost.normalize():f}", "currency": currency} for currency, cost in sums.items() if cost]
+    return sums
+
+
+def costs_of(entries: Iterable[LedgerEntry]) -> list[dict[str, str]]:
+    """What they cost, as it is told; nothing for a model without a price."""
+    told = ((f"{cost.normalize():f}", currency) for currency, cost in sums_of(entries).items() if cost)
+    return [{"amount": amount, "currency": currency} for amount, currency in told]
 
 
 def _tokens(prompt: int, completion: int) -> dict[str, int]:

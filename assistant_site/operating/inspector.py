@@ -148,10 +148,7 @@ def of(blanked: Run, user: Any) -> Inspection:
 
 
 def _cost(entries: list[LedgerEntry]) -> str:
-    sums: dict[str, Any] = {}
-    for entry in entries:
-        sums[entry.currency] = sums.get(entry.currency, 0) + entry.cost
-    return ", ".join(f"{shown.money(cost)} {currency}" for currency, cost in sums.items())
+    return ", ".join(f"{shown.money(cost)} {currency}" for currency, cost in trace.sums_of(entries).items())
 
 
 def _event(told: events.Told, shows_content: bool) -> Event:

@@ -23,6 +23,13 @@ ARGUMENTS = (
     "--no-first-run",
 )
 
+# Waits until a page stands still: letters are there, colours have passed from one to the other, lists have slid in.
+SETTLED = """async () => {
+  await document.fonts.ready;
+  for (let frame = 0; frame < 3; frame++) await new Promise(requestAnimationFrame);
+  await Promise.allSettled(document.getAnimations().map((each) => each.finished));
+}"""
+
 
 class NoBrowser(Exception):
     pass

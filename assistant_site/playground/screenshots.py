@@ -4,7 +4,6 @@ import contextlib
 import io
 import os
 import random
-import socket
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from playwright.sync_api import Browser, Page, ViewportSize
 
 from assistant_site.embedded import address
 from assistant_site.playground import chromium, story
+from assistant_site.tests.stack import free_port
 
 PROJECT = Path(__file__).resolve().parents[2]
 IMAGES = PROJECT / "docs" / "images"
@@ -29,11 +29,6 @@ PHONE: ViewportSize = {"width": 390, "height": 844}
 LARGEST = 150_000  # bytes of a picture
 PATIENCE = 120  # seconds
 PRICES = {"gpt-4.1": (2.0, 8.0), "gpt-4.1-mini": (0.4, 1.6), "qwen3-32b": (0.1, 0.3)}
-SETTLED = """async () => {
-  await document.fonts.ready;
-  for (let frame = 0; frame < 3; frame++) await new Promise(requestAnimationFrame);
-  await Promise.allSettled(document.getAnimations().map((each) => each.finished));
-}"""
 
 
 def main() -> None:
@@ -54,15 +49,12 @@ def main() -> None:
 
 def environment(folder: Path, model: story.Model) -> dict[str, str]:
     folder.chmod(0o711)  # as root, PostgreSQL runs as another user and must get to its data
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     built = PROJECT / "var" / "sandbox"
     return {
         "HOLDFAST_VAR": str(folder),
         "HOLDFAST_ENV_FILE": os.devnull,
         "DJANGO_SETTINGS_MODULE": "assistant_site.settings",
-        "PORT": str(port),
+        "PORT": str(free_port()),
         "PLAYGROUND_KEY": KEY,
         "OPENAI_BASE_URL": model.base_url,
         "OPENAI_API_KEY": "none",
@@ -257,7 +249,7 @@ def show(page: Page, thread: str) -> None:
 
 def keep(page: Page, name: str, scheme: str) -> None:
     """With as many colours as the size allows."""
-    page.evaluate(SETTLED)
+    page.evaluate(chromium.SETTLED)
     page.mouse.move(700, 2)  # over nothing that shows it
     taken = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
     for colours in (256, 128, 64, 32):

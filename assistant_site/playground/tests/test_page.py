@@ -73,6 +73,12 @@ def test_the_page_needs_nothing_from_elsewhere() -> None:
         assert Client().get(address).status_code == 200, address
 
 
+def test_systems_that_are_dark_load_the_dark_colours() -> None:
+    links = re.findall(r'<link rel="stylesheet" href="([^"]+)"([^>]*)>', page())
+    by_media = {attributes.strip(): address for address, attributes in links if attributes}
+    assert by_media == {'media="(prefers-color-scheme: dark)"': assets.front().address("style/dark.css")}
+
+
 @pytest.mark.parametrize("method", ["post", "put", "delete"])
 def test_the_page_is_only_read(method: str) -> None:
     assert getattr(Client(), method)("/").status_code == 405

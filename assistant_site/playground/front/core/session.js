@@ -69,6 +69,13 @@ async function fromAnotherTab() {
   });
 }
 
+/** What the server answered, parsed; an error with its words if it refused. */
+export async function answerOf(response) {
+  const answer = await response.json().catch(() => ({}));
+  if (!response.ok) throw new Error(answer.error?.message || t("The server answered {status}.", { status: response.status }));
+  return answer;
+}
+
 /** A token for the key of the link that `make run` prints. */
 export async function enterWithKey(key) {
   const response = await fetch("/playground/enter", {
@@ -76,18 +83,14 @@ export async function enterWithKey(key) {
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify({ key }),
   });
-  const answer = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Error(answer.error?.message || t("The server answered {status}.", { status: response.status }));
+  const answer = await answerOf(response);
   enter(answer.token, answer.tenant);
 }
 
 /** Begins a session with a token that somebody typed, if the API takes it. */
 export async function enterWithToken(value) {
   const response = await fetch("/v1/threads?limit=1", { headers: { Authorization: `Bearer ${value}` } });
-  if (!response.ok) {
-    const answer = await response.json().catch(() => ({}));
-    throw new Error(answer.error?.message || t("The server answered {status}.", { status: response.status }));
-  }
+  await answerOf(response);
   enter(value);
 }
 

@@ -7,10 +7,12 @@ const KEY = "holdfast.theme";
 /** "light", "dark" or "" for the system's. */
 export const theme = signal("");
 
+const dark = document.querySelector('link[href$="/style/dark.css"]');
+const MEDIA = { light: "not all", dark: "all", "": dark.media };
+
 export function look(name) {
   theme.value = name;
-  if (name) document.documentElement.dataset.theme = name;
-  else delete document.documentElement.dataset.theme;
+  dark.media = MEDIA[name] ?? MEDIA[""];
   localStorage.setItem(KEY, name);
 }
 

@@ -601,7 +601,6 @@ export default {
   "This answer was cut off.": "この回答は途中で終わりました。",
   "This assistant has no tool that reads files.": "このアシスタントにはファイルを読むツールがありません。",
   "This cannot be empty.": "入力してください。",
-  "This file is no picture that can be shown.": "このファイルは表示できる画像ではありません。",
   "This file was deleted.": "このファイルは削除されました。",
   "This is no picture that can be shown. It may be a PNG, JPEG, GIF or WebP.": "表示できる画像ではありません。PNG、JPEG、GIF、WebPに対応しています。",
   "This is no regular expression.": "正規表現として正しくありません。",

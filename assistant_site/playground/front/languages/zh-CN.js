@@ -601,7 +601,6 @@ export default {
   "This answer was cut off.": "此回答被中断。",
   "This assistant has no tool that reads files.": "此助手没有能读取文件的工具。",
   "This cannot be empty.": "此项不能为空。",
-  "This file is no picture that can be shown.": "此文件不是可显示的图片。",
   "This file was deleted.": "此文件已删除。",
   "This is no picture that can be shown. It may be a PNG, JPEG, GIF or WebP.": "不是可显示的图片。支持 PNG、JPEG、GIF 和 WebP。",
   "This is no regular expression.": "不是有效的正则表达式。",

@@ -9,14 +9,13 @@ import { foldMessage, foldStep } from "../core/fold.js";
 import { t } from "../core/i18n.js";
 import { complain } from "../core/notices.js";
 import { go } from "../core/route.js";
+import { isAtWork, isOver, isWaitingRun, readSteps, WITH_PASSAGES } from "../core/runs.js";
 import { hear, tell } from "../core/tabs.js";
 import { anyAssistant } from "./assistants.js";
 import { createThread, loadThreads, note } from "./threads.js";
 
 const PAGE = 40;
 const EVENTS_KEPT = 5000;
-const RESULTS = "step_details.tool_calls[*].file_search.results[*].content";
-const AT_WORK = ["queued", "in_progress", "cancelling"];
 
 export const threadId = signal("");
 /** Signals of messages, oldest first. */
@@ -38,8 +37,8 @@ export const eventCount = signal(0);
 /** Until when the caller waits for the API to take a message. */
 export const sending = signal(false);
 
-export const isBusy = computed(() => sending.value || AT_WORK.includes(run.value?.status));
-export const isWaiting = computed(() => run.value?.status === "requires_action");
+export const isBusy = computed(() => sending.value || isAtWork(run.value));
+export const isWaiting = computed(() => isWaitingRun(run.value));
 
 let stopFollowing = null;
 let waitedFor = ""; // while the events of a run that waits are told from the first on, what it waits for in the end
@@ -153,13 +152,13 @@ export async function show(given) {
     run.value = given;
   });
   waitedFor = waitsFor(given);
-  if (AT_WORK.includes(given.status) || given.status === "requires_action") join(given, 0);
-  else await loadSteps(given);
+  if (isOver(given)) await loadSteps(given);
+  else join(given, 0);
 }
 
 async function loadSteps(given) {
-  const page = await get(`/threads/${given.thread_id}/runs/${given.id}/steps?order=asc&limit=100&include[]=${RESULTS}`);
-  if (run.value?.id === given.id) steps.value = page.data;
+  const found = await readSteps(given.thread_id, given.id);
+  if (run.value?.id === given.id) steps.value = found;
 }
 
 /** The calls that a run waits for, as one word; empty if for none. */
@@ -213,8 +212,8 @@ function takeEvent(event) {
     steps.value = known ? steps.value.map((each) => (each.id === data.id ? data : each)) : [...steps.value, data];
   } else if (name.startsWith("thread.run.")) {
     // What is being answered must not go away because its past is told.
-    if (AT_WORK.includes(data.status) && waitedFor) return;
-    if (data.status !== "requires_action" || waitsFor(data) === waitedFor) waitedFor = "";
+    if (isAtWork(data) && waitedFor) return;
+    if (!isWaitingRun(data) || waitsFor(data) === waitedFor) waitedFor = "";
     if (!waitedFor) run.value = data;
   } else if (name === "done") {
     ended();
@@ -225,7 +224,7 @@ function takeEvent(event) {
 
 async function ended() {
   const given = run.value;
-  if (!given || given.status === "requires_action") return; // a stream that ends there is taken up after the answer
+  if (!given || isWaitingRun(given)) return; // a stream that ends there is taken up after the answer
   note(given.thread_id, { active_run_id: null });
   tell({ type: "ended", thread: given.thread_id });
   // A stream that was no longer kept told the end only.
@@ -292,7 +291,7 @@ async function say(message, title) {
 
 async function start(assistantId) {
   const id = threadId.value;
-  const begun = await postOnce(`/threads/${id}/runs?include[]=${RESULTS}`, { assistant_id: assistantId });
+  const begun = await postOnce(`/threads/${id}/runs?${WITH_PASSAGES}`, { assistant_id: assistantId });
   tell({ type: "run", thread: begun.thread_id, id: begun.id });
   if (threadId.value === id) await show(begun);
 }

@@ -4,14 +4,14 @@
 import { computed, effect, signal } from "@preact/signals";
 import { ask, get, refusal } from "../core/api.js";
 import { frames } from "../core/follow.js";
+import { isOver, readSteps } from "../core/runs.js";
 import { eventCount, events, run, steps, threadId } from "./conversation.js";
-import { fromSeconds, fromTrace, isOver, note, unknown } from "./timing.js";
+import { fromSeconds, fromTrace, note, unknown } from "./timing.js";
 
 const AT_ONCE = 2; // requests that load the steps of older runs
 const LATE = 3; // seconds after its beginning, behind which a run's first event is one that is told again
 const WELL_ON = ["thread.run.step.completed", "thread.run.requires_action"]; // at the beginning tell the same
 const PAUSE = 120; // milliseconds between two drawings of the timeline
-const CONTENT = "include[]=step_details.tool_calls[*].file_search.results[*].content";
 
 const chosenId = signal("");
 /** The run that the inspector shows: the one that was chosen, else the thread's latest. */
@@ -62,15 +62,7 @@ export function loadSteps(runId) {
   const record = recordOf(runId);
   if (record.isWhole) return Promise.resolve();
   return once(record, "steps", async () => {
-    const found = [];
-    let after = "";
-    for (let hasMore = true; hasMore; ) {
-      const query = `order=asc&limit=100&${CONTENT}${after && `&after=${after}`}`;
-      const page = await inTurn(() => get(`${path(record)}/steps?${query}`));
-      found.push(...page.data);
-      hasMore = page.has_more;
-      after = page.last_id;
-    }
+    const found = await inTurn(() => readSteps(record.thread, record.id));
     record.isWhole = run.peek()?.id !== runId || isOver(run.peek());
     record.steps.value = found;
   });

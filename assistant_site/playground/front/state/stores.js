@@ -6,6 +6,7 @@ import { all, get, post, postOnce, remove, upload } from "../core/api.js";
 import { t } from "../core/i18n.js";
 import { complain } from "../core/notices.js";
 import { assistants, changeAssistant } from "./assistants.js";
+import { learn } from "./files.js";
 
 const AT_ONCE = 3; // uploads
 const PAGE = 100;
@@ -16,8 +17,6 @@ const LONGEST_PAUSE = 4000;
 export const stores = signal(null);
 /** By store: `{files, hasMore}`, the newest first. */
 export const filesOf = signal({});
-/** By file: `{filename, bytes}`; null for a file that is gone. */
-export const names = signal({});
 /** `{key, assistantId, storeId ("" for code), name, size, progress (0 to 1), fileId, error}` of each upload. */
 export const uploads = signal([]);
 
@@ -135,22 +134,6 @@ export async function removeFile(storeId, fileId) {
 /** Deletes a file for good, wherever it is used. */
 export const deleteFile = (fileId) => remove(`/files/${fileId}`);
 
-const naming = new Set();
-
-/** Asks for a file's name, once. */
-export async function learnName(fileId) {
-  if (fileId in names.value || naming.has(fileId)) return;
-  naming.add(fileId);
-  try {
-    const { filename, bytes } = await get(`/files/${fileId}`);
-    names.value = { ...names.value, [fileId]: { filename, bytes } };
-  } catch (error) {
-    if (error.status === 404) names.value = { ...names.value, [fileId]: null };
-  } finally {
-    naming.delete(fileId);
-  }
-}
-
 // --- Uploads ------------------------------------------------------------------------------------------------------
 
 /** Uploads files into the store that the assistant searches; without one it gets one. */
@@ -197,7 +180,7 @@ async function carry(key) {
     let item = uploads.value.find((each) => each.key === key);
     if (!item.fileId) {
       const made = await upload(content.file, "assistants", { told: (progress) => change(key, { progress }), signal: stopped });
-      names.value = { ...names.value, [made.id]: { filename: made.filename, bytes: made.bytes } };
+      learn(made);
       change(key, { fileId: made.id, progress: 1 });
       item = uploads.value.find((each) => each.key === key);
       if (!item) return void (await deleteFile(made.id)); // taken back at the last moment

@@ -1,13 +1,9 @@
 // When what happened in a run: from its events as they arrive, from its trace, or from the seconds that run and steps
 // tell. All three make the same timeline; its times are seconds since the epoch, null where something has not happened.
 
-const UNDER_WAY = ["queued", "in_progress", "requires_action", "cancelling"];
 const FINAL = /^thread\.run\.(completed|failed|cancelled|expired|incomplete)$/;
 
 const turn = (number, began) => ({ number, began, spoke: null, settled: null, ended: null, calls: [] });
-
-/** Whether nothing more happens in a run. */
-export const isOver = (run) => !UNDER_WAY.includes(run.status);
 
 /** A timeline of which nothing is known yet. */
 export const unknown = () => ({ created: null, started: null, firstWord: null, ended: null, turns: [] });

@@ -1,30 +1,22 @@
 // A button that opens a short list of things to do.
 
-import { classes, html, useEffect, useId, useRef, useState } from "./html.js";
+import { classes, html, useEffect, useId } from "./html.js";
 import { Icon } from "./icons.js";
+import { useOpening } from "./opening.js";
 
 /**
  * `items`: `{label, icon, act, danger, checked, href}`, `{heading}`, or null (left out). `label` names the button for those who do not
  * see its icon; `children` is what it shows.
  */
 export function Menu({ label, items, children, className = "quiet square", align = "end", above = false }) {
-  const [isOpen, setOpen] = useState(false);
-  const root = useRef(null);
+  const { isOpen, setOpen, root, shut } = useOpening();
   const id = useId();
   const shown = items.filter(Boolean);
 
   useEffect(() => {
-    if (!isOpen) return undefined;
-    root.current.querySelector("[role^=menuitem]")?.focus();
-    const away = (event) => root.current?.contains(event.target) || setOpen(false);
-    addEventListener("pointerdown", away);
-    return () => removeEventListener("pointerdown", away);
+    if (isOpen) root.current.querySelector("[role^=menuitem]")?.focus();
   }, [isOpen]);
 
-  const shut = () => {
-    setOpen(false);
-    root.current.querySelector("button").focus();
-  };
   const keys = (event) => {
     const all = [...root.current.querySelectorAll("[role^=menuitem]")];
     const here = all.indexOf(document.activeElement);

@@ -46,7 +46,7 @@ function State({ id }) {
 }
 
 function StateWords({ known }) {
-  if (known.status === "in_progress") return html`<span class="going"><i class="turning" aria-hidden="true"></i>${t("Being indexed …")}</span>`;
+  if (known.status === "in_progress") return html`<span class="going"><i class="spinner" aria-hidden="true"></i>${t("Being indexed …")}</span>`;
   if (known.status === "completed") return html`<span class="good"><${Icon} name="check" size=${14} />${t("Ready to be searched")}</span>`;
   if (known.status === "cancelled") return html`<span>${t("Indexing was cancelled.")}</span>`;
   const { code, message } = known.last_error ?? {};

@@ -8,6 +8,7 @@ import { assistants, choose, chosen } from "../state/assistants.js";
 import { failure, hasOlder, isBusy, isWaiting, loading, loadOlder, messages, retry, run, threadId, waitsFor } from "../state/conversation.js";
 import { write } from "../state/drafts.js";
 import { threads } from "../state/threads.js";
+import { dropping } from "../ui/dropping.js";
 import { classes, html, useEffect, useLayoutEffect, useRef } from "../ui/html.js";
 import { Icon } from "../ui/icons.js";
 import { complain } from "../core/notices.js";
@@ -23,8 +24,10 @@ const NEAR = 80; // pixels from the end, within which the end is kept in sight
 
 const isDraggedOver = signal(false);
 
+const droppable = dropping({ hover: (isOver) => (isDraggedOver.value = isOver), take });
+
 export function Conversation() {
-  return html`<main class=${classes("conversation", { dragged: isDraggedOver.value })} ...${dropping}>
+  return html`<main class=${classes("conversation", { dragged: isDraggedOver.value })} ...${droppable}>
     <${Bar} />
     <${Scroll} />
     <p class="unseen" role="status">${spoken()}</p>
@@ -43,22 +46,6 @@ function spoken() {
   if (isBusy.value) return t("The assistant answers.");
   return run.value?.status === "completed" ? t("The answer is complete.") : "";
 }
-
-const carriesFiles = (event) => [...event.dataTransfer.types].includes("Files");
-const dropping = {
-  onDragOver: (event) => {
-    if (!carriesFiles(event)) return;
-    event.preventDefault();
-    isDraggedOver.value = true;
-  },
-  onDragLeave: (event) => event.currentTarget.contains(event.relatedTarget) || (isDraggedOver.value = false),
-  onDrop: (event) => {
-    if (!carriesFiles(event)) return;
-    event.preventDefault();
-    isDraggedOver.value = false;
-    take([...event.dataTransfer.files]);
-  },
-};
 
 function Bar() {
   const thread = threads.value.find((each) => each.id === threadId.value);

@@ -4,8 +4,9 @@
 import { signal } from "@preact/signals";
 import { t } from "../core/i18n.js";
 import { Tabs } from "../ui/field.js";
-import { html, useEffect } from "../ui/html.js";
+import { html } from "../ui/html.js";
 import { Icon } from "../ui/icons.js";
+import { didNotCome, later } from "../ui/later.js";
 
 const KEY = "holdfast.panel";
 const WIDE = "(min-width: 72rem)";
@@ -23,28 +24,12 @@ export function showPanel(name) {
   if (isWide()) localStorage.setItem(KEY, name);
 }
 
-const FETCH = {
-  assistant: async () => (await import("./assistant-panel.js")).AssistantPanel,
-  run: async () => (await import("./run-panel.js")).RunPanel,
+const places = {
+  Waiting: () => html`<p class="hint" role="status">${t("Loading …")}</p>`,
+  Failed: () => html`<p class="error" role="alert">${didNotCome()}</p>`,
 };
-/** The components that are there, by their names; null for one that did not come. */
-const fetched = signal({});
-
-async function fetchView(name) {
-  const view = await FETCH[name]().catch(() => null);
-  fetched.value = { ...fetched.value, [name]: view };
-}
-
-/** What the chosen tab shows. */
-function View({ name }) {
-  const view = fetched.value[name];
-  useEffect(() => {
-    if (!view) fetchView(name);
-  }, [name]);
-  if (view) return html`<${view} />`;
-  if (view === undefined) return html`<p class="hint" role="status">${t("Loading …")}</p>`;
-  return html`<p class="error" role="alert">${t("This part of the page did not come. Check the connection, then reload the page.")}</p>`;
-}
+const AssistantPanel = later(async () => (await import("./assistant-panel.js")).AssistantPanel, places);
+const RunPanel = later(async () => (await import("./run-panel.js")).RunPanel, places);
 
 export function Panel() {
   const tabs = [
@@ -54,7 +39,7 @@ export function Panel() {
   return html`<aside class="panel" aria-label=${t("Details")}>
     <button type="button" class="quiet square panel-close" aria-label=${t("Close the panel")} onClick=${() => showPanel("")}><${Icon} name="close" /></button>
     <${Tabs} label=${t("Details")} tabs=${tabs} chosen=${panel.value} choose=${showPanel}>
-      <${View} name=${panel.value} />
+      ${panel.value === "run" ? html`<${RunPanel} />` : html`<${AssistantPanel} />`}
     <//>
   </aside>`;
 }

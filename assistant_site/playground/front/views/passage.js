@@ -1,8 +1,9 @@
 // Sources of an answer: the small numbers in its text, the list below it, and the passage that a number stands for.
 
-import { download, get } from "../core/api.js";
+import { download } from "../core/api.js";
 import { t } from "../core/i18n.js";
 import { complain } from "../core/notices.js";
+import { readSteps } from "../core/runs.js";
 import { run, steps } from "../state/conversation.js";
 import { fileOf } from "../state/files.js";
 import { hostOf, outwards } from "../text/decorate.js";
@@ -10,8 +11,6 @@ import { nameInMarker } from "../text/marks.js";
 import { Dialog, openDialog } from "../ui/dialog.js";
 import { html, useEffect, useState } from "../ui/html.js";
 import { Icon } from "../ui/icons.js";
-
-const RESULTS = "include[]=step_details.tool_calls[*].file_search.results[*].content";
 
 /** Where in its file a passage begins, in words; "" where files of this type have no places. */
 export function placeOf({ file_citation: cited }) {
@@ -131,8 +130,7 @@ function Passage({ annotation, message, close }) {
 async function passagesOf(annotation, message) {
   let known = run.value?.id === message.run_id ? textsIn(steps.value, annotation) : [];
   if (!known.length && message.run_id) {
-    const path = `/threads/${message.thread_id}/runs/${message.run_id}/steps?order=asc&limit=100&${RESULTS}`;
-    known = textsIn((await get(path)).data, annotation);
+    known = textsIn(await readSteps(message.thread_id, message.run_id), annotation);
   }
   return known;
 }

@@ -1,8 +1,9 @@
-// Pictures of a message. Only what really is a picture is shown as one, whatever its name or type says.
+// Pictures of a message.
 
 import { contentOf, download } from "../core/api.js";
 import { t } from "../core/i18n.js";
 import { complain } from "../core/notices.js";
+import { asPicture, noPicture } from "../core/pictures.js";
 import { fileOf } from "../state/files.js";
 import { hostOf } from "../text/decorate.js";
 import { Dialog, openDialog } from "../ui/dialog.js";
@@ -11,39 +12,18 @@ import { Icon } from "../ui/icons.js";
 
 const NEAR = "800px"; // from sight: then a picture is loaded
 
-const BEGINNINGS = [
-  ["image/png", /^\x89PNG\r\n\x1a\n/],
-  ["image/jpeg", /^\xff\xd8\xff/],
-  ["image/gif", /^GIF8[79]a/],
-  ["image/webp", /^RIFF[\s\S]{4}WEBP/],
-];
-
-/** The type of picture that these bytes are, or "". */
-export function typeOf(bytes) {
-  const beginning = String.fromCharCode(...bytes.slice(0, 16));
-  return BEGINNINGS.find(([, form]) => form.test(beginning))?.[0] ?? "";
-}
-
-/** A blob that the browser takes for the picture that it is. Throws if it is none. */
-async function pictureOf(blob) {
-  const bytes = new Uint8Array(await blob.slice(0, 16).arrayBuffer());
-  const type = typeOf(bytes);
-  if (!type) throw new Error(t("This is no picture that can be shown. It may be a PNG, JPEG, GIF or WebP."));
-  return new Blob([blob], { type });
-}
-
 /** A picture that is a file of the API. */
 export function PictureFile({ fileId, isByPeople }) {
   const name = fileOf(fileId).value.file?.filename ?? "";
   const alt = name ? t("Picture: {name}", { name }) : isByPeople ? t("Picture of this message") : t("Picture in the answer");
-  const load = async () => pictureOf(await contentOf(encodeURIComponent(fileId)));
+  const load = async () => asPicture(await contentOf(encodeURIComponent(fileId)));
   return html`<${Picture} key=${fileId} load=${load} alt=${alt} name=${name || t("Picture")} save=${() => download(fileId, name).catch(complain)} />`;
 }
 
 /** A picture that the message has an address of: its own bytes are shown, one elsewhere is named. */
 export function PictureUrl({ url }) {
   if (/^data:/i.test(url)) {
-    return html`<${Picture} key=${url} load=${async () => pictureOf(blobOf(url))} alt=${t("Picture of this message")} name=${t("Picture")} />`;
+    return html`<${Picture} key=${url} load=${async () => asPicture(blobOf(url))} alt=${t("Picture of this message")} name=${t("Picture")} />`;
   }
   const host = hostOf(url);
   if (!host) return html`<p class="picture-link">${t("A picture whose address cannot be opened.")}</p>`;
@@ -55,7 +35,7 @@ export function PictureUrl({ url }) {
 /** The bytes in a `data:` address. */
 function blobOf(url) {
   const comma = url.indexOf(",");
-  if (!/;base64$/i.test(url.slice(0, comma))) throw new Error(t("This is no picture that can be shown. It may be a PNG, JPEG, GIF or WebP."));
+  if (!/;base64$/i.test(url.slice(0, comma))) throw noPicture();
   const bytes = atob(url.slice(comma + 1).replace(/\s/g, ""));
   return new Blob([Uint8Array.from(bytes, (each) => each.charCodeAt(0))]);
 }

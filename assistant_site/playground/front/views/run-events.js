@@ -4,9 +4,9 @@
 import { effect } from "@preact/signals";
 import { size, span, t } from "../core/i18n.js";
 import { complain, notice } from "../core/notices.js";
+import { isOver } from "../core/runs.js";
 import { eventCount, events } from "../state/conversation.js";
 import { isCurrent, loadEvents, recordOf, runOf, timelineNow, timeOf } from "../state/inspection.js";
-import { isOver } from "../state/timing.js";
 import { copy } from "../ui/copy.js";
 import { html, useEffect, useLayoutEffect, useRef, useState } from "../ui/html.js";
 import { Icon } from "../ui/icons.js";

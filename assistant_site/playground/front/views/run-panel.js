@@ -3,11 +3,11 @@
 import { moment, number, span, t } from "../core/i18n.js";
 import { all } from "../core/api.js";
 import { complain } from "../core/notices.js";
+import { isAtWork, isOver } from "../core/runs.js";
 import { assistants } from "../state/assistants.js";
 import { events, messages, run, threadId } from "../state/conversation.js";
 import { chooseRun, inspectedId, isCurrent, isLate, loadRun, loadSteps, loadTrace } from "../state/inspection.js";
 import { recordOf, runOf, stepsOf, timelineOf } from "../state/inspection.js";
-import { isOver } from "../state/timing.js";
 import { CopyButton } from "../ui/copy.js";
 import { html, useEffect, useId, useState } from "../ui/html.js";
 import { Icon } from "../ui/icons.js";
@@ -72,7 +72,7 @@ function useTrace(id, given, fail) {
   useEffect(() => {
     if (!status) return undefined;
     const look = () => loadTrace(id).catch(fail);
-    const rests = isOver(given) || status === "requires_action";
+    const rests = !isAtWork(given);
     if (rests || missed) look();
     if (rests || !missed) return undefined;
     const timer = setInterval(look, LATE_PAUSE);
@@ -126,12 +126,11 @@ const TONES = { completed: "good", failed: "bad", expired: "bad", incomplete: "w
 
 function Head({ given }) {
   const name = assistants.value.find((each) => each.id === given.assistant_id)?.name;
-  const moves = ["queued", "in_progress", "cancelling"].includes(given.status);
   const isFiltered = given.incomplete_details?.reason === "content_filter";
   return html`<div class="run-head">
     <div class="row">
       <span class=${`badge ${TONES[given.status] ?? ""}`} role="status">
-        ${moves && html`<span class="run-spinner" aria-hidden="true"></span>`}${statusWord(given.status)}
+        ${isAtWork(given) && html`<span class="spinner" aria-hidden="true"></span>`}${statusWord(given.status)}
       </span>
       <code class="run-id" title=${given.id}>${given.id}</code>
       <${CopyButton} text=${() => given.id} label=${t("Copy the run's id")} />

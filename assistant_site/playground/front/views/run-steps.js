@@ -1,8 +1,8 @@
 // The steps of a run as the API lists them, with what each did and used.
 
 import { number, span, t } from "../core/i18n.js";
+import { isOver } from "../core/runs.js";
 import { runOf, stepsOf } from "../state/inspection.js";
-import { isOver } from "../state/timing.js";
 import { CopyButton } from "../ui/copy.js";
 import { html } from "../ui/html.js";
 import { ToolCall } from "./tool-call.js";

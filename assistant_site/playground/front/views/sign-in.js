@@ -1,7 +1,7 @@
 // The first page of who has no session: a token, or a tenant for who is signed in to the admin; and how a program gets in.
 
 import { t } from "../core/i18n.js";
-import { enter, enterWithToken, farewell } from "../core/session.js";
+import { answerOf, enter, enterWithToken, farewell } from "../core/session.js";
 import { settings } from "../core/settings.js";
 import { Field } from "../ui/field.js";
 import { CopyButton } from "../ui/copy.js";
@@ -71,13 +71,12 @@ function TenantChoice() {
   useEffect(() => {
     let isOld = false;
     fetch(`/playground/tenants?search=${encodeURIComponent(search)}`)
-      .then(async (response) => {
-        const answer = await response.json();
-        if (isOld) return;
-        if (response.ok) setTenants(answer.data);
-        else setError(answer.error.message);
+      .catch(() => {
+        throw new Error(t("The server cannot be reached. Check the connection, then try again."));
       })
-      .catch(() => isOld || setError(t("The server cannot be reached. Check the connection, then try again.")));
+      .then(answerOf)
+      .then(({ data }) => isOld || setTenants(data))
+      .catch((problem) => isOld || setError(problem.message));
     return () => (isOld = true);
   }, [search]);
   const choose = async (id) => {
@@ -86,9 +85,12 @@ function TenantChoice() {
       headers: { "Content-Type": "application/json", "X-CSRFToken": settings.staff.csrf },
       body: "{}",
     });
-    const answer = await response.json();
-    if (response.ok) enter(answer.token, answer.tenant);
-    else setError(answer.error.message);
+    try {
+      const answer = await answerOf(response);
+      enter(answer.token, answer.tenant);
+    } catch (problem) {
+      setError(problem.message);
+    }
   };
   return html`<section class="tenant-choice" aria-labelledby="tenants">
     <h2 id="tenants">${t("Or as {name}, in a tenant", { name: settings.staff.name })}</h2>

@@ -3,18 +3,13 @@
 import { contentOf } from "../core/api.js";
 import { number, t } from "../core/i18n.js";
 import { complain } from "../core/notices.js";
+import { asPicture } from "../core/pictures.js";
 import { loadSteps, loadTrace, recordOf } from "../state/inspection.js";
 import { CopyButton } from "../ui/copy.js";
 import { html, useEffect, useState } from "../ui/html.js";
 import { parsed } from "./tool-words.js";
 
 const MOST = 4000; // characters shown at first
-const BEGINNINGS = [
-  ["image/png", "89504e47"],
-  ["image/jpeg", "ffd8ff"],
-  ["image/gif", "47494638"],
-  ["image/webp", "52494646"],
-];
 
 export function CallBody({ step, call, kind, state }) {
   const drawn =
@@ -84,7 +79,8 @@ export function Picture({ fileId }) {
     if (!fileId) return undefined;
     let made = "";
     let isGone = false;
-    asPicture(fileId)
+    contentOf(fileId)
+      .then(asPicture)
       .then((blob) => !isGone && setUrl((made = URL.createObjectURL(blob))))
       .catch((error) => setProblem(error.message));
     return () => {
@@ -99,15 +95,6 @@ export function Picture({ fileId }) {
       ? html`<img src=${url} alt=${t("Picture that the code has drawn")} />`
       : html`<p class="hint">${t("Loading …")}</p>`}
   </figure>`;
-}
-
-async function asPicture(fileId) {
-  const blob = await contentOf(fileId);
-  const bytes = new Uint8Array(await blob.slice(0, 4).arrayBuffer());
-  const first = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-  const type = BEGINNINGS.find(([, beginning]) => first.startsWith(beginning))?.[0];
-  if (!type) throw new Error(t("This file is no picture that can be shown."));
-  return new Blob([blob], { type });
 }
 
 // --- File search ---------------------------------------------------------------------------------------------------

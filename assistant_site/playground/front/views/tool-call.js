@@ -44,7 +44,7 @@ function secondsFor(step, call, state) {
 
 function State({ state, seconds }) {
   const time = seconds !== null && html`<span class="call-time">${span(seconds)}</span>`;
-  if (state === "working") return html`<span class="run-spinner" role="img" aria-label=${stateWord(state)}></span>`;
+  if (state === "working") return html`<span class="spinner" role="img" aria-label=${stateWord(state)}></span>`;
   if (state === "done") return html`${time}<span class="unseen">${stateWord(state)}</span>`;
   return html`${time}<span class=${`badge ${TONES[state] ?? ""}`}>${stateWord(state)}</span>`;
 }

@@ -7,6 +7,7 @@ from axe_playwright_python.base import AXE_FILE_PATH
 from playwright.sync_api import Page, expect
 
 from assistant_site.llm.tests.quirk_server import said
+from assistant_site.playground import chromium
 from assistant_site.playground.tests.browser.answers import model, slowly, words
 from assistant_site.playground.tests.browser.visits import PHONE, Visit, Visiting
 from assistant_site.tests.callers import LiveCaller
@@ -178,18 +179,11 @@ def test_on_a_phone_everything_is_in_reach(size: dict[str, int], vera: LiveCalle
 # --- axe -------------------------------------------------------------------------------------------------------------
 
 
-# Colours pass from one to the other, and lists slide in.
-SETTLED = """async () => {
-  for (let frame = 0; frame < 3; frame++) await new Promise(requestAnimationFrame);
-  await Promise.allSettled(document.getAnimations().map((each) => each.finished));
-}"""
-
-
 def is_accessible(page: Page, what: str) -> None:
     """No serious or critical issue, in light and in dark."""
     for scheme in ("light", "dark"):
         page.emulate_media(color_scheme=scheme)
-        page.evaluate(SETTLED)
+        page.evaluate(chromium.SETTLED)
         found: list[dict[str, Any]] = page.evaluate("axe.run({ resultTypes: ['violations'] })")["violations"]
         bad = [
             f"{what}, {scheme}: {each['id']}: {each['help']}: {node['html'][:160]} {node.get('failureSummary', '')}"

@@ -8,6 +8,7 @@ import { confirm } from "../../ui/dialog.js";
 import { classes, html, useEffect, useId, useRef, useState } from "../../ui/html.js";
 import { Icon } from "../../ui/icons.js";
 import { Menu } from "../../ui/menu.js";
+import { useOpening } from "../../ui/opening.js";
 import { offerExamples } from "./examples.js";
 import { mayLeave } from "./saving.js";
 
@@ -32,19 +33,8 @@ export function Chooser() {
 }
 
 function Choice() {
-  const [isOpen, setOpen] = useState(false);
-  const root = useRef(null);
+  const { isOpen, setOpen, root, shut } = useOpening();
   const id = useId();
-  useEffect(() => {
-    if (!isOpen) return undefined;
-    const away = (event) => root.current?.contains(event.target) || setOpen(false);
-    addEventListener("pointerdown", away);
-    return () => removeEventListener("pointerdown", away);
-  }, [isOpen]);
-  const shut = () => {
-    setOpen(false);
-    root.current.querySelector("button").focus();
-  };
   const left = (event) => event.relatedTarget && !root.current.contains(event.relatedTarget) && setOpen(false);
   return html`<div class="choice" ref=${root} onFocusOut=${left}>
     <button

@@ -2,8 +2,9 @@
 
 import { size, t } from "../../core/i18n.js";
 import { complain, notice } from "../../core/notices.js";
-import { changeCodeFiles, deleteFile, learnName, names, uploads, uploadToCode } from "../../state/stores.js";
-import { html, useEffect } from "../../ui/html.js";
+import { fileOf } from "../../state/files.js";
+import { changeCodeFiles, deleteFile, uploads, uploadToCode } from "../../state/stores.js";
+import { html } from "../../ui/html.js";
 import { IconButton, Item } from "./parts.js";
 import { DropZone, UploadItem } from "./uploads.js";
 
@@ -33,10 +34,7 @@ export function CodeFiles({ assistant }) {
 }
 
 function CodeFile({ id, assistant }) {
-  useEffect(() => {
-    learnName(id);
-  }, [id]);
-  const known = names.value[id];
+  const { file: known, error } = fileOf(id).value;
   const name = known?.filename ?? id;
   const takeAway = async () => {
     try {
@@ -46,7 +44,7 @@ function CodeFile({ id, assistant }) {
       complain(error);
     }
   };
-  return html`<${Item} icon="file" title=${name} told=${known ? size(known.bytes) : ""} error=${known === null ? t("This file was deleted.") : ""}>
+  return html`<${Item} icon="file" title=${name} told=${known ? size(known.bytes) : ""} error=${error?.status === 404 ? t("This file was deleted.") : ""}>
     <${IconButton} icon="close" label=${t("Remove {name}", { name })} act=${takeAway} />
   <//>`;
 }

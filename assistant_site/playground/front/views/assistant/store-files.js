@@ -2,8 +2,9 @@
 
 import { size, t } from "../../core/i18n.js";
 import { complain, notice } from "../../core/notices.js";
-import { addFile, deleteFile, filesOf, learnName, loadFiles, names, removeFile } from "../../state/stores.js";
-import { classes, html, useEffect, useState } from "../../ui/html.js";
+import { fileOf } from "../../state/files.js";
+import { addFile, deleteFile, filesOf, loadFiles, removeFile } from "../../state/stores.js";
+import { classes, html, useState } from "../../ui/html.js";
 import { Icon } from "../../ui/icons.js";
 import { IconButton } from "./parts.js";
 
@@ -38,10 +39,7 @@ export function StoreFiles({ store }) {
 }
 
 function StoreFile({ file }) {
-  useEffect(() => {
-    learnName(file.id);
-  }, [file.id]);
-  const known = names.value[file.id];
+  const known = fileOf(file.id).value.file;
   const name = known?.filename ?? file.id;
   const again = () => addFile(file.vector_store_id, file.id).catch(complain);
   const takeOut = async () => {

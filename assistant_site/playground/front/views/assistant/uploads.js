@@ -2,34 +2,19 @@
 
 import { size, t } from "../../core/i18n.js";
 import { dropUpload, retryUpload } from "../../state/stores.js";
+import { dropping } from "../../ui/dropping.js";
 import { classes, html, useState } from "../../ui/html.js";
 import { Icon } from "../../ui/icons.js";
 import { IconButton } from "./parts.js";
 
-const carriesFiles = (event) => [...event.dataTransfer.types].includes("Files");
-
 /** A place to drop files on, with a button that does the same. `take(files)`. */
 export function DropZone({ label, hint, take, disabled }) {
   const [isOver, setOver] = useState(false);
-  const dropping = {
-    onDragOver: (event) => {
-      if (disabled || !carriesFiles(event)) return;
-      event.preventDefault();
-      setOver(true);
-    },
-    onDragLeave: () => setOver(false),
-    onDrop: (event) => {
-      if (!carriesFiles(event)) return;
-      event.preventDefault();
-      setOver(false);
-      if (!disabled) take([...event.dataTransfer.files]);
-    },
-  };
   const chosen = (event) => {
     take([...event.target.files]);
     event.target.value = "";
   };
-  return html`<label class=${classes("drop-zone", { over: isOver, disabled })} ...${dropping}>
+  return html`<label class=${classes("drop-zone", { over: isOver, disabled })} ...${dropping({ hover: setOver, take, disabled })}>
     <${Icon} name="upload" />
     <span><strong>${label}</strong><span class="hint">${hint}</span></span>
     <input type="file" multiple class="unseen" disabled=${disabled} onChange=${chosen} />
