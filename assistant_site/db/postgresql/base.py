@@ -1,4 +1,4 @@
-"""Django's PostgreSQL backend, with two things added.
+"""Django's PostgreSQL backend, with two things added, and some indexes less (`schema`).
 
 *A health check that costs no round trip.* An idle connection has nothing to read. If the server went away, its end of
 the connection is closed and the socket becomes readable: then the connection is dropped before it is used. `SELECT 1`
@@ -18,6 +18,7 @@ from psycopg import errors
 from psycopg.pq import Escaping, ExecStatus, TransactionStatus
 
 from assistant_site.db import scope, walls
+from assistant_site.db.postgresql.schema import SchemaEditor
 
 _MAY_SET_ROLE = b"SELECT FROM pg_roles WHERE rolname = $1 AND pg_has_role(session_user, oid, $2)"
 
@@ -65,6 +66,8 @@ class Cursor(base.Cursor):
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
+    SchemaEditorClass = SchemaEditor
+
     told: str | None = None  # the scope that PostgreSQL was told last; None: unknown
     _role: str | None = None  # as whom tenants' work is done; empty: as who logged in; None: unknown
 
