@@ -11,11 +11,17 @@ lasts; within one, a rollback takes it back, so after a rollback it is told agai
 """
 
 import select
+from datetime import UTC, tzinfo
+from functools import cache
 from typing import Any
 
+import psycopg
+from django.conf import settings
 from django.db.backends.postgresql import base
+from django.db.backends.postgresql.psycopg_any import get_adapters_template
 from psycopg import errors
-from psycopg.pq import Escaping, ExecStatus, TransactionStatus
+from psycopg.adapt import AdaptersMap
+from psycopg.pq import Escaping, ExecStatus, Format, TransactionStatus
 
 from assistant_site.db import scope, walls
 from assistant_site.db.postgresql.schema import SchemaEditor
@@ -65,6 +71,28 @@ class Cursor(base.Cursor):
         return super().copy(*args, **options)  # type: ignore[misc]
 
 
+_compiled: Any = psycopg.adapters.get_loader(psycopg.adapters.types["timestamptz"].oid, Format.TEXT)
+
+
+class UtcLoader:
+    """Reads a moment by psycopg's compiled code, which knows the session's time zone: Django's own costs 5 µs more."""
+
+    format = Format.TEXT
+    timezone = UTC  # by this Django knows whether it is the reader that it wants
+
+    def __new__(cls, oid: int, context: Any = None) -> Any:
+        return _compiled(oid, context)
+
+
+@cache
+def adapters_of(timezone: tzinfo | None) -> AdaptersMap:
+    """How PostgreSQL's types are read: as Django does, but for moments in UTC."""
+    adapters = AdaptersMap(get_adapters_template(settings.USE_TZ, timezone))
+    if timezone == UTC:
+        adapters.register_loader("timestamptz", UtcLoader)  # type: ignore[arg-type]
+    return adapters
+
+
 class DatabaseWrapper(base.DatabaseWrapper):
     SchemaEditorClass = SchemaEditor
 
@@ -80,7 +108,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return not watch.poll(0)
 
     def get_connection_params(self) -> dict[str, Any]:
-        return {**super().get_connection_params(), "cursor_factory": Cursor}
+        return {**super().get_connection_params(), "cursor_factory": Cursor, "context": adapters_of(self.timezone)}
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         self.forget_scope()
