@@ -1,9 +1,13 @@
-"""Which indexes the tables have."""
+"""Which indexes the tables have, and how rows are read."""
 
+from datetime import UTC
 from importlib import import_module
 
 import pytest
 from django.db import connection
+from django.db.models import F
+
+from tenants.models import Tenant
 
 pytestmark = pytest.mark.django_db
 
@@ -42,3 +46,21 @@ def test_the_beginning_of_an_id_is_found_by_its_primary_key():
         cursor.execute("SET LOCAL enable_seqscan = off")
         cursor.execute("EXPLAIN SELECT id FROM threads_thread WHERE id LIKE 'thread\\_abc%'")
         assert "threads_thread_pkey" in "\n".join(line for (line,) in cursor.fetchall())
+
+
+def test_a_model_is_read_alike_by_remembered_columns_and_by_others():
+    made = Tenant.objects.create(name="remembered", fetch_allowed_hosts="inner.example")
+    for _ in range(2):  # the first one may have to remember
+        whole = Tenant.objects.get(pk=made.pk)
+        assert (whole.name, whole.fetch_allowed_hosts) == ("remembered", "inner.example")
+    named = Tenant.objects.annotate(called=F("name")).get(pk=made.pk)
+    assert named.called == "remembered"
+    assert named.created_at == whole.created_at
+    partly = Tenant.objects.only("name").get(pk=made.pk)
+    assert partly.get_deferred_fields()
+    assert partly.fetch_allowed_hosts == "inner.example"
+    (raw,) = Tenant.objects.raw("SELECT id, name FROM tenants_tenant WHERE id = %s", [made.pk])
+    assert raw.fetch_allowed_hosts == "inner.example"
+    assert list(Tenant.objects.filter(pk=made.pk).union(Tenant.objects.filter(pk=made.pk))) == [whole]
+    assert Tenant.objects.filter(pk__in=Tenant.objects.filter(name="remembered")).get() == whole
+    assert whole.created_at.tzinfo is UTC

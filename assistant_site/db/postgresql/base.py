@@ -1,4 +1,4 @@
-"""Django's PostgreSQL backend, with two things added, and some indexes less (`schema`).
+"""Django's PostgreSQL backend with two things added, some indexes less (`schema`), and quicker queries (`compiler`).
 
 *A health check that costs no round trip.* An idle connection has nothing to read. If the server went away, its end of
 the connection is closed and the socket becomes readable: then the connection is dropped before it is used. `SELECT 1`
@@ -17,7 +17,7 @@ from typing import Any
 
 import psycopg
 from django.conf import settings
-from django.db.backends.postgresql import base
+from django.db.backends.postgresql import base, operations
 from django.db.backends.postgresql.psycopg_any import get_adapters_template
 from psycopg import errors
 from psycopg.adapt import AdaptersMap
@@ -93,8 +93,13 @@ def adapters_of(timezone: tzinfo | None) -> AdaptersMap:
     return adapters
 
 
+class DatabaseOperations(operations.DatabaseOperations):
+    compiler_module = "assistant_site.db.postgresql.compiler"
+
+
 class DatabaseWrapper(base.DatabaseWrapper):
     SchemaEditorClass = SchemaEditor
+    ops_class = DatabaseOperations
 
     told: str | None = None  # the scope that PostgreSQL was told last; None: unknown
     _role: str | None = None  # as whom tenants' work is done; empty: as who logged in; None: unknown
