@@ -284,11 +284,11 @@ INSTALLED_APPS = [
     "django.contrib.messages",
     "django.contrib.postgres",
     "django.contrib.staticfiles",
-    "django_q",
+    "assistant_site",
+    "django_q",  # behind assistant_site, which has a `qcluster` of its own
     "rest_framework",
     "drf_spectacular",
     "drf_spectacular_sidecar",
-    "assistant_site",
     "audit",
     "tenants",
     "metering",
@@ -408,36 +408,17 @@ SPECTACULAR_SETTINGS = {
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
 }
 
-# django-q2 only hands run ids to the engine of its worker process (docs/architecture.md). What is set, and why:
+# django-q2's tasks only hand ids over (docs/architecture.md); assistant_site.cluster carries them out.
 Q_CLUSTER = {
     "name": "holdfast",
-    "workers": WORKER_PROCESSES,
     "broker_class": "runs.broker.ValkeyBroker",
-    # Nothing is kept of a task that went well: the run's row says it all, and a row per run would only grow.
-    "save_limit": -1,
-    # A task ends at once, whether the engine takes the run or leaves it to its tenant's turn. A time limit
-    # would kill the process, and with it the up to 256 runs that the engine carries; it is as long as it can be.
-    "timeout": 2**30,
-    # q2 wants this longer than `timeout`. Our broker has no receipts: a lost task is found by the ticker, not by this.
-    "retry": 2**30 + 60,
-    # After so many runs the process drains and a fresh one takes its place (docs/configuration.md).
-    "recycle": WORKER_RECYCLE_RUNS or 10**9,
-    # What a cluster takes from the queue before its processes can: kept short, because it is lost with the cluster
-    # (and then found by a ticker, some seconds later).
-    "queue_limit": 2 * WORKER_PROCESSES,
-    "scheduler": False,
     "log_level": "WARNING",
     "label": "Tasks",
-    # Files are ingested by a cluster of its own, so that a thousand of them never delay an answer:
-    # Q_CLUSTER_NAME=ingestion manage.py qcluster
-    "ALT_CLUSTERS": {
-        "ingestion": {
-            "workers": INGESTION_PROCESSES,
-            "recycle": 10**9,
-            # A task only wakes; nothing is lost with it.
-            "queue_limit": 2 * INGESTION_PROCESSES,
-        }
-    },
+    # These two concern django-q2's own cluster, which we do not run; without them it warns.
+    "timeout": 60,
+    "retry": 61,
+    # Files are ingested by processes of their own, so that a thousand of them never delay an answer.
+    "ALT_CLUSTERS": {"ingestion": {}},
 }
 
 LOG_LEVEL = env.choice("LOG_LEVEL", default="info", of=("debug", "info", "warning", "error")).upper()

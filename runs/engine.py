@@ -13,7 +13,6 @@ import random
 import socket
 import threading
 from concurrent.futures import Future
-from multiprocessing import util
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError
@@ -30,7 +29,7 @@ from runs.execution import Execution
 from runs.machine import Status
 from runs.taking import Taker
 from runs.tasks import enqueue_run
-from runs.workers import ALIVE_KEY, ALIVE_SECONDS, note_end
+from runs.workers import ALIVE_KEY, ALIVE_SECONDS
 from tenants import health
 from tenants.models import KeptAnswer
 
@@ -226,24 +225,16 @@ class Engine:
             await asyncio.wait(tasks, timeout=seconds)
 
 
-def _end() -> None:
-    if _engine is not None:
-        _engine.drain()
-    note_end()
-
-
 _engine: Engine | None = None
 _lock = threading.Lock()
 
 
 def of_this_process() -> Engine:
-    """The engine, started at the first call; it drains when the worker process ends."""
+    """The engine, started at the first call; whoever ends the process drains it."""
     global _engine
     with _lock:
         if _engine is None:
             _engine = Engine()
             _engine.start()
             settle()
-            # Workers are forks of django-q2's: they end without `atexit`, but with multiprocessing's finalizers.
-            util.Finalize(None, _end, exitpriority=100)
         return _engine

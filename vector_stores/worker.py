@@ -1,12 +1,11 @@
 """A process that ingests: some threads that take one file after the other, heartbeats, chores.
 
-django-q2 starts it (`Q_CLUSTER_NAME=ingestion manage.py qcluster`) and wakes it. The work itself it finds in the rows,
-so it needs no wake-up to be right: it looks by itself every few seconds, for files whose wake-up was lost and for those
-of workers that died.
+`manage.py qcluster --name ingestion` starts it and hands it wake-ups from the queue. The work itself it finds in the
+rows, so it needs no wake-up to be right: it looks by itself every few seconds, for files whose wake-up was lost and for
+those of workers that died.
 """
 
 import contextlib
-import gc
 import logging
 import os
 import random
@@ -14,14 +13,13 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from functools import partial
-from multiprocessing import util
 
 from django.conf import settings
 from django.db import DatabaseError, InterfaceError, close_old_connections
 
 from assistant_site import valkey
 from assistant_site.db.errors import first_line
+from assistant_site.tuning import settle
 from vector_stores import claims, ticker
 from vector_stores.claims import Held
 from vector_stores.extraction import missing_tools
@@ -136,13 +134,11 @@ _lock = threading.Lock()
 
 
 def of_this_process() -> Worker:
-    """The worker, started at the first call; it drains when the process ends."""
+    """The worker, started at the first call; whoever ends the process drains it."""
     global _worker
     with _lock:
         if _worker is None:
-            gc.freeze()  # what was loaded before the fork stays shared with the other processes of the cluster
             _worker = Worker()
             _worker.start()
-            # Processes of django-q2 end without `atexit`, but with multiprocessing's finalizers.
-            util.Finalize(None, partial(Worker.drain, _worker), exitpriority=100)
+            settle()
         return _worker

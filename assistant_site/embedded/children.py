@@ -82,13 +82,18 @@ class Child:
         environment: Mapping[str, str] | None = None,
         knows_ours: bool = True,
         is_vital: bool = True,
+        is_recycled: bool = False,
     ) -> None:
-        """`environment`: added to ours, or all there is unless it `knows_ours`. `is_vital`: we do not start without."""
+        """`environment`: added to ours, or all there is unless it `knows_ours`. `is_vital`: we do not start without.
+
+        `is_recycled`: it may end with 0, to be replaced at once.
+        """
         self.name = name
         self.command = command
         self.environment = dict(environment or {})
         self.knows_ours = knows_ours
         self.is_vital = is_vital
+        self.is_recycled = is_recycled
         self.folder = folder
         self.log = Log(log)
         self.stop_seconds = stop_seconds
@@ -105,9 +110,12 @@ class Child:
 
     def start(self) -> None:
         """Start it; raises OSError."""
-        self._started_at = time.monotonic()
         if not self.deaths:
             self.log.skip()
+        self._spawn()
+
+    def _spawn(self) -> None:
+        self._started_at = time.monotonic()
         self._process = spawn(
             self.command,
             log=self.log.file,
@@ -117,17 +125,22 @@ class Child:
         )
 
     def tend(self) -> bool:
-        """Start it again if it died and its pause is over; True if it was started."""
+        """Start it again if it died and its pause is over; True if there is another process now."""
         if self._process is None:
             if time.monotonic() < self._start_again_at:
                 return False
             self.start()
+            self._say(f"The {self.name} process has been started again.")
             return True
         code = self._process.poll()
         if code is None:
             return False
         self._end_group()
         self._process = None
+        if code == 0 and self.is_recycled:
+            self.deaths = 0
+            self._spawn()
+            return True
         self.deaths = 1 if time.monotonic() - self._started_at > STEADY_SECONDS else self.deaths + 1
         pause = min(FIRST_PAUSE_SECONDS * 2 ** (self.deaths - 1), LONGEST_PAUSE_SECONDS)
         self._start_again_at = time.monotonic() + pause

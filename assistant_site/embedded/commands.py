@@ -54,19 +54,9 @@ def servers_for(arguments: Sequence[str]) -> Iterator[None]:
     tender.start()
     try:
         yield
-        _wait_for_children()
     finally:
         tender.stop()
         services.stop()
-
-
-def _wait_for_children() -> None:
-    """`qcluster` returns at once and leaves its work to a child process that needs the servers."""
-    if "multiprocessing" in sys.modules:
-        import multiprocessing
-
-        for child in multiprocessing.active_children():
-            child.join()
 
 
 def _end_with(parent: int) -> None:

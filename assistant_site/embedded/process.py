@@ -1,5 +1,6 @@
 """Processes we start: they end when we end, however we end; and locks that say who started what."""
 
+import contextlib
 import ctypes
 import fcntl
 import os
@@ -106,25 +107,26 @@ def _dies_with_us(death_signal: signal.Signals) -> Callable[[], None] | None:
 def spawn(
     command: Sequence[str | Path],
     *,
-    log: Path,
+    log: Path | None,
     death_signal: signal.Signals | None,
     environment: Mapping[str, str] | None = None,
     folder: Path | str | None = None,
+    own_session: bool = True,
 ) -> subprocess.Popen[bytes]:
     """Start a program in a session of its own (Ctrl-C in the terminal is for us to pass on), output appended to `log`.
 
     `death_signal`: sent to it when the calling *thread* ends, even by kill -9 (Linux; elsewhere nothing is sent);
-    None if the command arranges for it. Raises OSError.
+    None if the command arranges for it. `log`: None if it writes where we do. Raises OSError.
     """
-    with open(log, "ab") as out:
+    with open(log, "ab") if log else contextlib.nullcontext() as out:
         return subprocess.Popen(
             [str(part) for part in command],
             stdin=subprocess.DEVNULL,
             stdout=out,
-            stderr=subprocess.STDOUT,
+            stderr=subprocess.STDOUT if log else None,
             env=None if environment is None else dict(environment),
             cwd=folder,
-            start_new_session=True,
+            start_new_session=own_session,
             preexec_fn=_dies_with_us(death_signal) if death_signal else None,
         )
 

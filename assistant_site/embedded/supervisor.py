@@ -81,6 +81,7 @@ class Supervisor:
                 log=logs / "worker.log",
                 stop_seconds=WORKER_STOP_SECONDS,
                 say=say,
+                is_recycled=True,
             ),
             Child(
                 "ingestion",
@@ -157,9 +158,7 @@ class Supervisor:
             self._say(f"{problem} Trying again.")
         changed = False
         for child in self._children:
-            if child.tend():
-                self._say(f"The {child.name} process has been started again.")
-                changed = True
+            changed |= child.tend()
             for line in child.log.news():
                 self._say(f"{child.name:>9} | {line}")
         if changed:

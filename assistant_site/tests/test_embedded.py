@@ -409,6 +409,39 @@ def said_by(child: Child) -> str:
     return child.log.file.read_text()
 
 
+def test_a_process_that_was_to_end_is_replaced_at_once_and_one_that_died_after_a_pause(tmp_path: Path) -> None:
+    told: list[str] = []
+
+    def ending_with(code: int, *, is_recycled: bool) -> Child:
+        child = Child(
+            "one",
+            [sys.executable, "-c", f"raise SystemExit({code})"],
+            folder=tmp_path,
+            log=tmp_path / "log",
+            stop_seconds=1,
+            say=told.append,
+            is_recycled=is_recycled,
+        )
+        child.start()
+        assert child._process
+        child._process.wait()
+        return child
+
+    recycled = ending_with(0, is_recycled=True)
+    first = recycled.pid
+    assert recycled.tend()
+    assert recycled.pid not in (None, first)
+    recycled.wait_stopped(time.monotonic() + 10)
+    assert told == []
+    for died in (ending_with(1, is_recycled=True), ending_with(0, is_recycled=False)):
+        assert not died.tend()
+        assert died.pid is None
+    assert [line.split(";")[0] for line in told] == [
+        "The one process ended with code 1",
+        "The one process ended with code 0",
+    ]
+
+
 def test_the_sandbox_process_knows_no_secret_of_ours(
     tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,12 +1,16 @@
 """Several web processes and workers over one PostgreSQL and one Valkey; workers that come and go under load."""
 
+import os
+import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
+from pathlib import Path
 
 import pytest
 
+from assistant_site.embedded.process import alive
 from assistant_site.llm.tests.quirk_server import Answer, QuirkServer, delta, streaming
 from assistant_site.tests.callers import LiveCaller
 from assistant_site.tests.stack import Stack
@@ -108,10 +112,25 @@ def test_the_only_worker_is_stopped_among_a_hundred_streams(crew: Stack, pair: t
     crew.wait_ready()
 
 
-def test_a_worker_process_that_is_recycled(crew: Stack, pair: tuple[LiveCaller, LiveCaller]) -> None:
+def children_of(pid: int, number: int, without: int = 0) -> list[int]:
+    """The children of a process, as soon as there are so many beside the one that is no longer wanted."""
+    deadline = time.monotonic() + 15
+    while True:
+        found = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        if len(found) == number and without not in found:
+            return found
+        assert time.monotonic() < deadline, found
+        time.sleep(0.05)
+
+
+def test_worker_processes_that_are_recycled_and_one_that_is_killed(
+    crew: Stack, pair: tuple[LiveCaller, LiveCaller]
+) -> None:
+    """One command with two processes: whichever ends is replaced, and none outlives the command."""
     one, _ = pair
     crew.stop("worker-1", "worker-2")
-    env = {"WORKER_RECYCLE_RUNS": "3", "WORKER_DRAIN_SECONDS": "1", "DEMO_BASE_URL": f"{crew.url}/demo/v1"}
+    env = {"WORKER_PROCESSES": "2", "WORKER_RECYCLE_RUNS": "3", "RUN_LEASE_SECONDS": "3", "WORKER_DRAIN_SECONDS": "1"}
+    env |= {"DEMO_BASE_URL": f"{crew.url}/demo/v1"}
     recycled = Stack(folder=crew.folder / "recycled", webs=0, workers=1, ingestions=0, env=env)
     recycled.folder.mkdir()
     assistant = one.assistant(model="demo")
@@ -125,8 +144,14 @@ def test_a_worker_process_that_is_recycled(crew: Stack, pair: tuple[LiveCaller, 
         for stream in streams:
             folded = Folded(stream.result(60))
             assert folded.run["status"] == "completed"
-        assert recycled.is_running
-    assert "died" not in recycled.logs(1000)
+        assert "died" not in recycled.logs(1000)
+        members = children_of(recycled.pid("worker-1"), 2)
+        os.kill(members[0], signal.SIGKILL)
+        members = children_of(recycled.pid("worker-1"), 2, without=members[0])
+        assert one.run(one.thread("Hello"), assistant)["status"] == "completed"
+        recycled.stop("worker-1")
+        assert not any(map(alive, members))
+    assert "A worker process died (-9); it starts again in 0.5 s." in recycled.logs(1000)
     owners = set(Run.objects.of(one.tenant).values_list("claimed_by", flat=True))
     assert len(owners) >= 3
     crew.start("worker-1", "worker-2")

@@ -11,7 +11,6 @@ anew, for their event loop cannot be forked.
 import contextlib
 import ctypes
 import json
-import multiprocessing
 import os
 import select
 import signal
@@ -105,9 +104,9 @@ def load_worker() -> None:
     import django
 
     django.setup()
-    import django_q.cluster  # noqa: F401
     import psycopg  # noqa: F401
 
+    import assistant_site.cluster  # noqa: F401
     import runs.engine  # noqa: F401
     from assistant_site.llm import transport
 
@@ -118,10 +117,8 @@ def be_worker(folder: Path, name: str) -> None:
     """`manage.py qcluster`."""
     from django.core.management import execute_from_command_line
 
-    from runs import workers
     from runs.tests.chaos import points
 
-    workers._alive = multiprocessing.Value("i", 0)  # made at import, so all of the nursery's children would share it
     points.install_worker(folder / "points", name)
     execute_from_command_line(["manage.py", "qcluster"])
 
