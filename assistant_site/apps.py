@@ -1,7 +1,10 @@
 """The roof as a Django app."""
 
+import django_stubs_ext
 from django.apps import AppConfig, apps
 from django.db.models.signals import post_migrate
+
+django_stubs_ext.monkeypatch()  # now, for all apps' models and forms are loaded after this
 
 # What the admin calls the apps: as its sidebar does.
 TITLES = {

@@ -3,12 +3,11 @@
 An installation on several machines gives them in the environment instead, so that all processes share them.
 """
 
+import base64
 import json
 import os
 import secrets
 from pathlib import Path
-
-from cryptography.fernet import Fernet
 
 
 def kept_in(directory: Path) -> dict[str, str]:
@@ -25,7 +24,7 @@ def kept_in(directory: Path) -> dict[str, str]:
         ) from None
     made = {
         "secret_key": secrets.token_urlsafe(48),
-        "encryption_key": Fernet.generate_key().decode(),
+        "encryption_key": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),  # as Fernet makes it
         "database_password": secrets.token_urlsafe(24),
     }
     draft = directory / f"secrets.{os.getpid()}.tmp"

@@ -6,13 +6,10 @@ import tempfile
 from pathlib import Path
 
 import dj_database_url
-import django_stubs_ext
 
 from assistant_site import environment as env
 from assistant_site.secrets import kept_in
 from sandbox.environment import default_directory
-
-django_stubs_ext.monkeypatch()
 
 VERSION = "0.1.0"
 BASE_DIR = env.PROJECT

@@ -43,20 +43,34 @@ def in_url(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def not_ready(host: str, port: int) -> str:
-    """Empty when /readyz answers 200; else what it says is missing, or that it does not answer."""
+def code_interpreter(host: str, port: int) -> str:
+    """How /readyz tells whether code can be run; empty when it does not answer."""
+    try:
+        _, body = _readyz(host, port)
+        return str(json.loads(body)["code_interpreter"])
+    except (OSError, http.client.HTTPException, ValueError, KeyError):
+        return ""
+
+
+def _readyz(host: str, port: int) -> tuple[int, str]:
     connection = http.client.HTTPConnection(reachable(host), port, timeout=5)
     try:
         connection.request("GET", "/readyz")
         answer = connection.getresponse()
-        body = answer.read().decode(errors="replace")
-    except (OSError, http.client.HTTPException):
-        return "the web process does not answer yet"
+        return answer.status, answer.read().decode(errors="replace")
     finally:
         connection.close()
-    if answer.status == 200:
+
+
+def not_ready(host: str, port: int) -> str:
+    """Empty when /readyz answers 200; else what it says is missing, or that it does not answer."""
+    try:
+        status, body = _readyz(host, port)
+    except (OSError, http.client.HTTPException):
+        return "the web process does not answer yet"
+    if status == 200:
         return ""
     try:
         return json.dumps(json.loads(body))
     except ValueError:
-        return f"/readyz answers {answer.status}"
+        return f"/readyz answers {status}"

@@ -2,7 +2,6 @@
 
 import logging
 import secrets
-from dataclasses import dataclass
 
 from django.conf import settings
 from django.contrib.auth import get_user_model
@@ -12,19 +11,12 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
 from assistant_site.db import walls
+from assistant_site.embedded.preparation import Made
 from assistant_site.embedded.process import CannotStart
 from tenants import actions as tenants
 from tenants.models import Tenant
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Made:
-    """What this start made; an empty text: it was there before. Both are shown once and never again."""
-
-    token: str = ""
-    admin_password: str = ""
 
 
 def check_services() -> None:

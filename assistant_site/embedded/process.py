@@ -90,7 +90,7 @@ def command_line(pid: int) -> str:
     return shown.stdout.strip()
 
 
-def _dies_with_us(death_signal: signal.Signals) -> Callable[[], None] | None:
+def dies_with_us(death_signal: signal.Signals) -> Callable[[], None] | None:
     """What a child does between fork and exec so that it gets the signal once the thread that started it is gone."""
     if _libc is None:
         return None
@@ -127,7 +127,7 @@ def spawn(
             env=None if environment is None else dict(environment),
             cwd=folder,
             start_new_session=own_session,
-            preexec_fn=_dies_with_us(death_signal) if death_signal else None,
+            preexec_fn=dies_with_us(death_signal) if death_signal else None,
         )
 
 

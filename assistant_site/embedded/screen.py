@@ -5,15 +5,14 @@ from urllib.parse import quote
 
 from django.conf import settings
 
-from assistant_site import code
 from assistant_site.embedded import address
-from assistant_site.embedded.first_start import Made
+from assistant_site.embedded.preparation import Made
 
 LINE = "─" * 78
 
 
-def welcome(made: Made, playground_key: str) -> str:
-    """One screen: where everything is, what was made, and three lines to paste."""
+def welcome(made: Made, playground_key: str, code: str) -> str:
+    """One screen: where everything is, what was made, and three lines to paste. `code`: as /readyz tells it."""
     base = f"http://{address.in_url(address.reachable(settings.HOST))}:{settings.PORT}"
     lines = [
         LINE,
@@ -25,7 +24,7 @@ def welcome(made: Made, playground_key: str) -> str:
         f"  API docs     {base}/docs",
         f"  Admin        {base}/admin",
         f"  Model        {_model()}",
-        f"  Code         {_code()}",
+        f"  Code         {_code(code)}",
     ]
     if settings.HOST in ("0.0.0.0", "::"):  # noqa: S104
         lines.append(f"  Network      other machines reach it at http://{socket.gethostname()}:{settings.PORT}")
@@ -59,13 +58,13 @@ def _model() -> str:
     return "the built-in demo model answers; set OPENAI_API_KEY or OPENAI_BASE_URL for a real one"
 
 
-def _code() -> str:
-    state = code.state()
-    if state.word == "available":
+def _code(told: str) -> str:
+    word, _, sentence = told.partition(": ")
+    if word == "available":
         return "python in a sandbox: ready"
-    if state.word == "preparing":
+    if word == "preparing":
         return f"python in a sandbox: being prepared; {settings.VAR_DIR / 'log' / 'sandbox.log'} tells when it is ready"
-    return f"python in a sandbox: off: {state.sentence or 'CODE_INTERPRETER is off.'}"
+    return f"python in a sandbox: off: {sentence or 'CODE_INTERPRETER is off.'}"
 
 
 def _model_name() -> str:

@@ -10,9 +10,10 @@ from types import FrameType
 
 from django.conf import settings
 
-from assistant_site.embedded import address, first_start, screen
+from assistant_site.embedded import address, screen
 from assistant_site.embedded.children import Child
 from assistant_site.embedded.leftovers import Leftovers
+from assistant_site.embedded.preparation import Preparation
 from assistant_site.embedded.process import CannotStart, Claim, tail
 from assistant_site.embedded.server import make_socket_folder
 from assistant_site.embedded.services import TEND_SECONDS, Services
@@ -58,6 +59,7 @@ class Supervisor:
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
         self._services = Services.from_settings()
+        self._preparation = Preparation(settings.BASE_DIR)
         self._leftovers = Leftovers(settings.VAR_DIR / "up.children.json")
         logs = settings.VAR_DIR / "log"
         web = [sys.executable, "-m", "daphne", "-b", settings.HOST, "-p", str(settings.PORT)]
@@ -113,18 +115,19 @@ class Supervisor:
         try:
             self._leftovers.end()
             address.check_free(settings.HOST, settings.PORT)
+            self._preparation.start()
             self._services.start()
-            first_start.check_services()
-            if first_start.migrate():
+            is_migrated, made = self._preparation.answer()
+            if is_migrated:
                 self._say("The database is up to date.")
-            made = first_start.set_up()
             if settings.EMBEDDED_SANDBOX:
                 make_socket_folder(settings.SANDBOX_SOCKET.parent)
             for child in self._children:
                 child.start()
             self._note_children()
             self._wait_ready()
-            self._say(screen.welcome(made, self._playground_key))
+            code = address.code_interpreter(settings.HOST, settings.PORT)
+            self._say(screen.welcome(made, self._playground_key, code))
             while True:
                 time.sleep(TEND_SECONDS)
                 self._tend()
@@ -175,6 +178,7 @@ class Supervisor:
             child.ask_to_stop()
         for child in self._children:
             child.wait_stopped(started + child.stop_seconds)
+        self._preparation.stop()
         self._services.stop()
         self._leftovers.forget()
 

@@ -11,7 +11,7 @@ from pytest_django import Settings
 from assistant_site import code
 from assistant_site.code import State, Watch
 from assistant_site.embedded import screen
-from assistant_site.embedded.first_start import Made
+from assistant_site.embedded.preparation import Made
 
 OFF = State("off", "bubblewrap is not installed. Debian: apt-get install bubblewrap")
 
@@ -86,7 +86,7 @@ def test_switched_off_nobody_is_asked_and_nothing_is_said(says: Told, settings: 
 
     assert code.state() == State("off")
     assert "code interpreter" not in Client().get("/").content.decode()
-    assert "in a sandbox: off: CODE_INTERPRETER is off." in screen.welcome(Made(), "a key")
+    assert "in a sandbox: off: CODE_INTERPRETER is off." in screen.welcome(Made(), "a key", "off")
     assert says.asked == 0
 
 
@@ -139,9 +139,13 @@ def test_the_page_and_the_admin_say_why_it_is_off(
         assert "code interpreter" not in page
 
 
-def test_the_first_screen_tells_it(says: Told, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert f"Code         python in a sandbox: off: {OFF.sentence}\n" in screen.welcome(Made(), "a key")
-    renew(monkeypatch, Told(State("preparing")))
-    assert "Code         python in a sandbox: being prepared; " in screen.welcome(Made(), "a key")
-    renew(monkeypatch, Told(State("available")))
-    assert "Code         python in a sandbox: ready\n" in screen.welcome(Made(), "a key")
+@pytest.mark.parametrize(
+    ("state", "shown"),
+    [
+        (OFF, f"off: {OFF.sentence}\n"),
+        (State("preparing"), "being prepared; "),
+        (State("available"), "ready\n"),
+    ],
+)
+def test_the_first_screen_tells_it(state: State, shown: str) -> None:
+    assert f"Code         python in a sandbox: {shown}" in screen.welcome(Made(), "a key", str(state))

@@ -19,9 +19,9 @@ from assistant_site.embedded import address
 from assistant_site.embedded.account import account_for
 from assistant_site.embedded.children import Child, Log
 from assistant_site.embedded.commands import needs_servers
-from assistant_site.embedded.first_start import Made
 from assistant_site.embedded.leftovers import Leftovers
 from assistant_site.embedded.postgres import Postgres
+from assistant_site.embedded.preparation import Made
 from assistant_site.embedded.process import CannotStart, Claim, alive, spawn, tail, wait_gone
 from assistant_site.embedded.screen import welcome
 from assistant_site.embedded.services import Services
@@ -509,7 +509,7 @@ def test_the_web_process_alone_is_given_the_playgrounds_key_and_each_start_anoth
 )
 def test_the_first_screen_has_the_link_to_the_playground(auth: bool, own: str, shown: str, settings: Settings) -> None:
     settings.CODE_INTERPRETER, settings.AUTH_ENABLED, settings.PLAYGROUND_KEY = "off", auth, own
-    screen = welcome(Made(), "abc#+ d")
+    screen = welcome(Made(), "abc#+ d", "off")
     assert f"  Playground   http://127.0.0.1:{settings.PORT}{shown}  API  " in screen
 
 

@@ -151,6 +151,12 @@ def all_gone(var: Path) -> bool:
     return True
 
 
+def megabytes_of(pid: int) -> float:
+    """Its share of the memory."""
+    rows = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(row.split()[1]) / 1024 for row in rows if row.startswith("Pss:"))
+
+
 def token_in(screen: str) -> str:
     found = re.search(r"API token +(\S+) +\(shown only now\)", screen)
     assert found, screen
@@ -180,6 +186,7 @@ def test_first_start_second_start_and_kill(var: Path, port: int) -> None:
         assert (status, entered["tenant"]["name"]) == (200, "default")
         assert first.get("/v1/assistants", Authorization=f"Bearer {entered['token']}") == 200
         assert len(processes_of(var)) > 4
+        assert megabytes_of(first.pid) < 30, "the supervisor does without Django"
         assert first.signal(signal.SIGTERM) == 0
         assert not processes_of(var), "SIGTERM ends everything before it returns"
 

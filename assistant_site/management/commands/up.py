@@ -1,12 +1,10 @@
-"""`manage.py up`, which is what `make run` runs."""
+"""`manage.py up`, which is what `make run` runs. Without options manage.py does not even load Django for it."""
 
-import sys
 from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from assistant_site.embedded import supervisor
-from assistant_site.embedded.process import CannotStart
+from assistant_site.embedded import up
 
 
 class Command(BaseCommand):
@@ -14,11 +12,4 @@ class Command(BaseCommand):
     requires_system_checks = []
 
     def handle(self, *args: Any, **options: Any) -> None:  # Any: Django's signature
-        try:
-            supervisor.run(self._say)
-        except CannotStart as problem:
-            sys.exit(f"Holdfast cannot start: {problem}")
-
-    def _say(self, text: str) -> None:
-        self.stdout.write(text)
-        self.stdout.flush()
+        up.main()
