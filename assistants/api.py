@@ -41,7 +41,7 @@ class AssistantDetailView(WireView):
 
     @extend_schema(responses=AssistantObjectSerializer)
     def get(self, request: Request, assistant_id: str) -> Response:
-        return Response(AssistantObjectSerializer.of(Assistant.objects.of(self.tenant).fetch(assistant_id)))
+        return Response(AssistantObjectSerializer.of(Assistant.objects.fetch(self.tenant, assistant_id)))
 
     @extend_schema(request=ModifyAssistantRequestSerializer, responses=AssistantObjectSerializer)
     def post(self, request: Request, assistant_id: str) -> Response:

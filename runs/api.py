@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from assistant_site.wire import grammar
-from assistant_site.wire.lists import PageQuery, number_of, one_of, page, several, single, whole_number
+from assistant_site.wire.lists import PageQuery, body_of, number_of, one_of, page, several, single, whole_number
 from assistant_site.wire.pages import list_of, page_parameters
 from assistant_site.wire.rest import WireView
 from runs import actions, trace
@@ -97,8 +97,10 @@ class RunListView(WireView):
     @extend_schema(parameters=page_parameters(), responses=_LIST_OF_RUNS)
     def get(self, request: Request, thread_id: str) -> Response:
         query = PageQuery.of(request.query_params)
-        Thread.objects.of(self.tenant).only("pk").fetch(thread_id)
-        return Response(page(Run.objects.of(self.tenant).filter(thread_id=thread_id), query, RunObjectSerializer.of))
+        runs, has_more = Run.objects.page(self.tenant, query, thread_id=thread_id)
+        if not runs:
+            Thread.objects.fetch(self.tenant, thread_id)
+        return Response(body_of([RunObjectSerializer.of(run) for run in runs], has_more))
 
     @extend_schema(
         parameters=[_INCLUDE, waiting.PARAMETER, end_users.PARAMETER],
@@ -147,7 +149,7 @@ class RunDetailView(WireView):
 
     @extend_schema(responses=RunObjectSerializer)
     def get(self, request: Request, thread_id: str, run_id: str) -> Response:
-        return answer(Run.objects.of(self.tenant).filter(thread_id=thread_id).fetch(run_id))
+        return answer(Run.objects.fetch(self.tenant, run_id, thread_id=thread_id))
 
     @extend_schema(request=ModifyRunRequestSerializer, responses=RunObjectSerializer)
     def post(self, request: Request, thread_id: str, run_id: str) -> Response:
@@ -234,7 +236,7 @@ class RunEventsView(WireView):
         after = whole_number(request.query_params, "after", default=0, low=0, high=MAX_POSITION)
         if last := request.headers.get("Last-Event-ID", "").strip():
             after = number_of(last, "Last-Event-ID", low=0, high=MAX_POSITION)
-        run = Run.objects.of(self.tenant).filter(thread_id=thread_id).fetch(run_id)
+        run = Run.objects.fetch(self.tenant, run_id, thread_id=thread_id)
         return RunStream(run.pk, after=after, goal=Goal.of(run), keep_alive=True)
 
 
@@ -249,5 +251,5 @@ class RunTraceView(WireView):
         responses=RunTraceObjectSerializer,
     )
     def get(self, request: Request, thread_id: str, run_id: str) -> Response:
-        run = Run.objects.of(self.tenant).filter(thread_id=thread_id).fetch(run_id)
+        run = Run.objects.fetch(self.tenant, run_id, thread_id=thread_id)
         return answer(run, RunTraceObjectSerializer.of(trace.of(run, trace.Turn)))

@@ -17,11 +17,11 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from metering import budgets, quotas
-from runs import charging, machine
+from runs import charging, machine, moves
 from runs.actions import MovedMeanwhile, close_open_objects, count_message, move
 from runs.events import Telling, run_event
 from runs.machine import Status
-from runs.mending import is_new, mend, was_told
+from runs.mending import FRESH_SECONDS, LAST_OF_A_NEW_RUN, is_new, mend, was_told
 from runs.models import Run, RunStep, StepStatus, added_usage
 from runs.serializers import step_object
 from runs.turn import DECIDED
@@ -51,6 +51,25 @@ def claim(run_id: str, owner: str) -> tuple[Run, Telling] | None:
     Those of a suspended tenant stay in the queue, until it is resumed or their time is over. Raises `AtLimit` if its
     tenant may have no more runs at work.
     """
+    now = timezone.now()
+    taken_at_once = moves.claim_at_once(
+        run_id,
+        owner,
+        now=now,
+        lease=timedelta(seconds=settings.RUN_LEASE_SECONDS),
+        queued_after=now - timedelta(seconds=FRESH_SECONDS),
+        position=LAST_OF_A_NEW_RUN,
+    )
+    if taken_at_once is not None:
+        run, has_budgets = taken_at_once
+        budgets.note(run.tenant_id, has_budgets)
+        run.event_position -= 1  # the log counts on from here
+        return run, [run_event(run)]
+    return _claim_with_care(run_id, owner)
+
+
+def _claim_with_care(run_id: str, owner: str) -> tuple[Run, Telling] | None:
+    """The same for a run that is not new, or may lack events, or whose tenant has a limit."""
     queued = budgets.flagged(Run).filter(TENANT_IS_OPEN, pk=run_id, status=Status.QUEUED, expires_at__gt=Now())
     found: QuerySet[Any] = queued.annotate(most_at_work=F("tenant__concurrent_runs"))
     for run in found[:1]:
@@ -139,10 +158,8 @@ def open_message(run: Run, position: int, turn: int) -> tuple[RunStep, Message, 
     step = _step(
         run, "message_creation", turn, {"type": "message_creation", "message_creation": {"message_id": message.pk}}
     )
-    with transaction.atomic():
-        _write_run(run, position + 4)
-        message.save(force_insert=True)
-        step.save(force_insert=True)
+    if not moves.open_message(run, position + 4, message, step):
+        raise LostClaim(run.pk)
     told_step, told_message = step_object(step, run.include), MessageObjectSerializer.of(message)
     return (
         step,
@@ -167,18 +184,29 @@ def open_calls(run: Run, position: int, turn: int) -> tuple[RunStep, Telling]:
 
 
 def _close_message(
-    run: Run, step: RunStep, message: Message, content: list[dict[str, Any]], spent: dict[str, Any], reason: str | None
+    run: Run, step: RunStep, message: Message, content: list[dict[str, Any]], spent: dict[str, Any]
 ) -> Telling:
+    _end_message(step, message, content, spent, None)
+    message.save(update_fields=["content", "status", "completed_at", "incomplete_at", "incomplete_reason"])
+    count_message(message.thread_id)
+    step.save(update_fields=["status", "completed_at", "spent"])
+    return _told_of_message(run, step, message)
+
+
+def _end_message(
+    step: RunStep, message: Message, content: list[dict[str, Any]], spent: dict[str, Any], reason: str | None
+) -> None:
+    """Notes, and does not store, that the message is whole, or `incomplete` for that reason."""
     now = timezone.now()
     message.content = content
     if reason is None:
         message.status, message.completed_at = MessageStatus.COMPLETED, now
     else:
         message.status, message.incomplete_at, message.incomplete_reason = MessageStatus.INCOMPLETE, now, reason
-    message.save(update_fields=["content", "status", "completed_at", "incomplete_at", "incomplete_reason"])
-    count_message(message.thread_id)
     step.status, step.completed_at, step.spent = StepStatus.COMPLETED, now, spent
-    step.save(update_fields=["status", "completed_at", "spent", "carry"])
+
+
+def _told_of_message(run: Run, step: RunStep, message: Message) -> Telling:
     return [
         (f"thread.message.{message.status}", MessageObjectSerializer.of(message)),
         ("thread.run.step.completed", step_object(step, run.include)),
@@ -191,7 +219,7 @@ def close_message(
     """The message is whole; the run goes on (with calls)."""
     with transaction.atomic():
         _write_run(run, position + 2)
-        return _close_message(run, step, message, content, spent, None)
+        return _close_message(run, step, message, content, spent)
 
 
 def wait_for_outputs(
@@ -300,10 +328,14 @@ def finish(
         status, changes["incomplete_reason"] = Status.INCOMPLETE, incomplete
     told: Telling = []
     with transaction.atomic():
-        _end_hold(run, status, position + (3 if message else 1), **changes)
         if message:
             step, row, content = message
-            told = _close_message(run, step, row, content, spent, message_reason)
+            _end_message(step, row, content, spent, message_reason)
+            if not moves.finish(run, status, position + 3, row, step, **changes):
+                raise LostClaim(run.pk)
+            told = _told_of_message(run, step, row)
+        else:
+            _end_hold(run, status, position + 1, **changes)
         charging.charge(run, turn, spent)
     return [*told, run_event(run)]
 

@@ -17,6 +17,7 @@ from threads.serializers import ThreadObjectSerializer
 logger = logging.getLogger(__name__)
 
 FRESH_SECONDS = 1.0  # a run that is claimed so soon was put into the queue, which comes after the telling
+LAST_OF_A_NEW_RUN = 3  # the position of what was told of it, with its thread, before anybody held it
 
 
 def was_told(run: Run) -> bool:
@@ -40,7 +41,7 @@ def mend(run: Run) -> None:
 
 def is_new(run: Run) -> bool:
     """Whether nobody has held it yet: no more was told than that it was created and queued, and its thread perhaps."""
-    return run.event_position <= 3
+    return run.event_position <= LAST_OF_A_NEW_RUN
 
 
 def _mend(run: Run) -> None:

@@ -9,7 +9,7 @@ from rest_framework.response import Response
 
 from assistant_site import valkey
 from assistant_site.wire import grammar
-from assistant_site.wire.lists import PageQuery, body_of, one_of, page, rows_of_page, single
+from assistant_site.wire.lists import PageQuery, body_of, one_of, rows_of_page, single
 from assistant_site.wire.pages import DeletedSerializer, list_of, page_parameters
 from assistant_site.wire.rest import WireView
 from tenants import end_users
@@ -87,11 +87,11 @@ class ThreadDetailView(WireView):
 
     @extend_schema(responses=ThreadObjectSerializer)
     def get(self, request: Request, thread_id: str) -> Response:
-        return Response(ThreadObjectSerializer.of(Thread.objects.of(self.tenant).fetch(thread_id)))
+        return Response(ThreadObjectSerializer.of(Thread.objects.fetch(self.tenant, thread_id)))
 
     @extend_schema(request=ModifyThreadRequestSerializer, responses=ThreadObjectSerializer)
     def post(self, request: Request, thread_id: str) -> Response:
-        Thread.objects.of(self.tenant).only("pk").fetch(thread_id)
+        Thread.objects.fetch(self.tenant, thread_id)
         changes = self.parse(ModifyThreadRequestSerializer, partial=True)
         thread = actions.modify_thread(tenant=self.tenant, thread_id=thread_id, changes=changes)
         return Response(ThreadObjectSerializer.of(thread))
@@ -116,11 +116,11 @@ class MessageListView(WireView):
     def get(self, request: Request, thread_id: str) -> Response:
         query = PageQuery.of(request.query_params)
         run_id = single(request.query_params, "run_id")
-        Thread.objects.of(self.tenant).only("pk").fetch(thread_id)
-        messages = Message.objects.of(self.tenant).filter(thread_id=thread_id)
-        if run_id:
-            messages = messages.filter(run_id=run_id)
-        return Response(page(messages, query, MessageObjectSerializer.of))
+        of_run = {"run_id": run_id} if run_id else {}
+        messages, has_more = Message.objects.page(self.tenant, query, thread_id=thread_id, **of_run)
+        if not messages:
+            Thread.objects.fetch(self.tenant, thread_id)
+        return Response(body_of([MessageObjectSerializer.of(message) for message in messages], has_more))
 
     @extend_schema(
         parameters=[waiting.PARAMETER], request=CreateMessageRequestSerializer, responses=MessageObjectSerializer
@@ -142,7 +142,7 @@ class MessageDetailView(WireView):
     operation_ids = {"GET": "getMessage", "POST": "modifyMessage", "DELETE": "deleteMessage"}
 
     def fetch(self, thread_id: str, message_id: str) -> Message:
-        message: Message = Message.objects.of(self.tenant).filter(thread_id=thread_id).fetch(message_id)
+        message: Message = Message.objects.fetch(self.tenant, message_id, thread_id=thread_id)
         return message
 
     @extend_schema(responses=MessageObjectSerializer)

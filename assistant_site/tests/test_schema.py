@@ -27,11 +27,11 @@ def twins() -> list[str]:
         return [name for (name,) in cursor.fetchall()]
 
 
-def test_no_column_in_byte_order_has_a_second_index_for_like():
+def test_no_column_in_byte_order_has_a_second_index_for_like() -> None:
     assert twins() == []
 
 
-def test_an_upgrade_drops_those_that_were_made_before():
+def test_an_upgrade_drops_those_that_were_made_before() -> None:
     with connection.cursor() as cursor:
         cursor.execute("CREATE INDEX threads_thread_id_692cdca9_like ON threads_thread (id varchar_pattern_ops)")
         cursor.execute("CREATE INDEX tenants_tenant_name_like ON tenants_tenant (name varchar_pattern_ops)")
@@ -41,14 +41,14 @@ def test_an_upgrade_drops_those_that_were_made_before():
         assert cursor.fetchone() == (True,)
 
 
-def test_the_beginning_of_an_id_is_found_by_its_primary_key():
+def test_the_beginning_of_an_id_is_found_by_its_primary_key() -> None:
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")
         cursor.execute("EXPLAIN SELECT id FROM threads_thread WHERE id LIKE 'thread\\_abc%'")
         assert "threads_thread_pkey" in "\n".join(line for (line,) in cursor.fetchall())
 
 
-def test_a_model_is_read_alike_by_remembered_columns_and_by_others():
+def test_a_model_is_read_alike_by_remembered_columns_and_by_others() -> None:
     made = Tenant.objects.create(name="remembered", fetch_allowed_hosts="inner.example")
     for _ in range(2):  # the first one may have to remember
         whole = Tenant.objects.get(pk=made.pk)

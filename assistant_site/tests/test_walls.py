@@ -13,10 +13,11 @@ from django.http import StreamingHttpResponse
 
 from assistant_site.db import scope, walls
 from assistant_site.db.postgresql.base import DatabaseWrapper
+from assistant_site.db.questions import Place
 from assistant_site.db.threads import DatabaseThreads
 from assistant_site.handler import Handler
 from assistant_site.tests.callers import LiveCaller, LocalCaller, new_tenant
-from tenants.models import Provider, TenantManager
+from tenants.models import Provider, TenantManager, TenantModel, TenantQuerySet, scoping
 from threads.models import Message
 from tools.models import Action
 
@@ -139,12 +140,20 @@ def test_what_tenants_share_is_read_by_all_and_written_by_none(alice: LocalCalle
         assert asked("SELECT * FROM audit_auditentry WHERE tenant_id = ''") == []
 
 
+def rows_of_anybody(model: type[TenantModel], columns: tuple[str, ...]) -> TenantQuerySet[TenantModel]:
+    """`scoping._rows`, if it forgot the tenant."""
+    return TenantQuerySet(model).filter(**{column: Place(column) for column in columns})
+
+
 def test_a_view_that_forgets_the_tenant_finds_nothing(
     alice: LocalCaller, bob: LocalCaller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     thread = alice.post("threads")["id"]
     alice.post("assistants", {"model": "demo", "name": "Alice's"})
     monkeypatch.setattr(TenantManager, "of", lambda manager, tenant: manager.across_tenants())
+    monkeypatch.setattr(scoping, "_rows", rows_of_anybody)
+    for question in ("_fetching", "_paging"):
+        monkeypatch.setattr(scoping, question, getattr(scoping, question).__wrapped__)  # none is kept
 
     assert bob.get(f"threads/{thread}").status == 404
     assert bob.call("POST", f"threads/{thread}", {"metadata": {"mine": "now"}}).status == 404

@@ -5,8 +5,9 @@ describes them, but raise `grammar.Fault` instead of DRF's validation errors.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
@@ -362,22 +363,36 @@ class PlainList(serializers.JSONField):
 class ObjectSerializer(serializers.Serializer):  # type: ignore[type-arg]
     """An object of the wire, read from a row. `of(row)` is the one way to make its JSON, for answers and events alike.
 
-    The fields are prepared once a class: DRF copies all of them for each serializer instance, which costs more than
-    reading the row.
+    How each field is read is found out once a class: DRF copies all of them for each serializer instance, and asks
+    each value what it is, which costs more than reading the row.
     """
 
-    _readers: tuple[tuple[str, Any], ...]
+    _readers: tuple[tuple[str, Callable[[Any], JSON]], ...]
 
     @classmethod
     def of(cls, row: object) -> dict[str, JSON]:
         readers = cls.__dict__.get("_readers")
         if readers is None:
-            readers = cls._readers = tuple(cls().fields.items())
-        wire: dict[str, JSON] = {}
-        for name, field in readers:
-            value = field.get_attribute(row)
-            wire[name] = None if value is None else field.to_representation(value)
-        return wire
+            readers = cls._readers = tuple((name, reader_of(field)) for name, field in cls().fields.items())
+        return {name: read(row) for name, read in readers}
 
     def to_representation(self, instance: object) -> dict[str, JSON]:
         return self.of(instance)
+
+
+def reader_of(field: Any) -> Callable[[Any], JSON]:
+    """A function of a row (or a dict) that gives what the field shows of it."""
+    kind = type(field)
+    is_attribute = kind.get_attribute is serializers.Field.get_attribute and len(field.source_attrs) == 1
+    take = attrgetter(field.source) if is_attribute else field.get_attribute
+    shown_as_it_is = (Plain.to_representation, PlainObject.to_representation, PlainList.to_representation)
+    show = None if kind.to_representation in shown_as_it_is else field.to_representation
+
+    def read(row: Any) -> JSON:
+        try:
+            value = take(row)
+        except AttributeError:  # a dict, or something that is null where it is not there
+            value = field.get_attribute(row)
+        return value if value is None or show is None else show(value)
+
+    return read

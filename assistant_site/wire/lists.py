@@ -89,6 +89,14 @@ class PageQuery:
             rows = rows.filter(**{"pk__gt" if self.descending else "pk__lt": self.before})
         return rows.order_by("-pk" if self.descending != self.is_backwards else "pk")
 
+    def cut(self, found: list[Row]) -> tuple[list[Row], bool]:
+        """The page in the requested order, and whether there are more; `found` are the first `limit + 1` `ordered`."""
+        has_more = len(found) > self.limit
+        found = found[: self.limit]
+        if self.is_backwards:
+            found.reverse()
+        return found, has_more
+
     def beyond(self, rows: QuerySet[Row], id: str) -> QuerySet[Row]:
         """Those of the `ordered` rows that come behind this id."""
         return rows.filter(**{"pk__lt" if self.descending != self.is_backwards else "pk__gt": id})
@@ -102,12 +110,7 @@ def page(rows: QuerySet[Row], query: PageQuery, render: Callable[[Row], dict[str
 
 def rows_of_page(rows: QuerySet[Row], query: PageQuery) -> tuple[list[Row], bool]:
     """The rows of one page in the requested order, and whether there are more."""
-    found = list(query.ordered(rows)[: query.limit + 1])
-    has_more = len(found) > query.limit
-    found = found[: query.limit]
-    if query.is_backwards:
-        found.reverse()
-    return found, has_more
+    return query.cut(list(query.ordered(rows)[: query.limit + 1]))
 
 
 def body_of(data: list[dict[str, Any]], has_more: bool) -> dict[str, Any]:

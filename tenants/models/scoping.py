@@ -1,10 +1,14 @@
 """The base of every model that belongs to a tenant: reading without naming the tenant is an exception."""
 
+from dataclasses import replace
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from django.db import models
 
+from assistant_site.db.questions import Place, Question
 from assistant_site.wire.errors import NotFound
+from assistant_site.wire.lists import PageQuery
 from tenants.models.tenant import Tenant
 
 M = TypeVar("M", bound="TenantModel")
@@ -32,6 +36,20 @@ class TenantManager(models.Manager[M]):
     def of(self, tenant: Tenant) -> TenantQuerySet[M]:
         return self.across_tenants().filter(tenant=tenant)
 
+    def fetch(self, tenant: Tenant, id: str, **where: str) -> M:
+        """`of(tenant).filter(…).fetch(id)`, put into SQL only once: for what every request asks."""
+        found = _fetching(self.model, tuple(where)).ask(tenant=tenant.pk, id=id, **where) if "\x00" not in id else ()
+        if found:
+            row: M = found[0]
+            return row
+        raise NotFound.of(self.model.wire_noun, id)
+
+    def page(self, tenant: Tenant, query: PageQuery, **where: str) -> tuple[list[M], bool]:
+        """`lists.rows_of_page` of `of(tenant).filter(…)`, put into SQL only once."""
+        shape = replace(query, after=query.after and Place("after"), before=query.before and Place("before"))
+        cursors = {"after": query.after or "", "before": query.before or ""}
+        return query.cut(_paging(self.model, tuple(where), shape).ask(tenant=tenant.pk, **cursors, **where))
+
     def across_tenants(self) -> TenantQuerySet[M]:
         """For tasks and the admin; easy to grep."""
         return TenantQuerySet(self.model, using=self._db)
@@ -47,6 +65,21 @@ class TenantManager(models.Manager[M]):
     def insert(self, rows: list[M]) -> list[M]:
         """New rows in one statement."""
         return self.across_tenants().bulk_create(rows)
+
+
+def _rows(model: type[M], columns: tuple[str, ...]) -> TenantQuerySet[M]:
+    """The rows of a tenant with given values in these columns, which are places yet."""
+    return TenantQuerySet(model).filter(tenant_id=Place("tenant"), **{column: Place(column) for column in columns})
+
+
+@lru_cache
+def _fetching(model: type[M], columns: tuple[str, ...]) -> Question[M]:
+    return Question(_rows(model, columns).filter(pk=Place("id"))[:1])
+
+
+@lru_cache(maxsize=2_000)
+def _paging(model: type[M], columns: tuple[str, ...], query: PageQuery) -> Question[M]:
+    return Question(query.ordered(_rows(model, columns))[: query.limit + 1])
 
 
 class TenantModel(models.Model):

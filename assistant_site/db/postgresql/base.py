@@ -1,4 +1,4 @@
-"""Django's PostgreSQL backend with two things added, some indexes less (`schema`), and quicker queries (`compiler`).
+"""Django's PostgreSQL backend, with four things changed here; fewer indexes (`schema`), quicker queries (`compiler`).
 
 *A health check that costs no round trip.* An idle connection has nothing to read. If the server went away, its end of
 the connection is closed and the socket becomes readable: then the connection is dropped before it is used. `SELECT 1`
@@ -8,20 +8,21 @@ instead would cost every request a round trip (0.1 to 0.3 ms here).
 already: as the application's role for a tenant or nobody, as the role that logged in for everything. It is told in the
 same message as the statement, where that may be one of several: no round trip is added. Outside of a transaction this
 lasts; within one, a rollback takes it back, so after a rollback it is told again.
+
+*`BEGIN` goes with the first statement*, in the same message; psycopg would ask for it first, a round trip of its own.
+So psycopg never hears of transactions: whether one is due, Django's `autocommit` and the connection's status tell.
+
+*Times are read by psycopg's C.* Django reads them in Python, to bring them to its time zone. The connection's is the
+same, always UTC.
 """
 
 import select
-from datetime import UTC, tzinfo
-from functools import cache
 from typing import Any
 
-import psycopg
-from django.conf import settings
 from django.db.backends.postgresql import base, operations
-from django.db.backends.postgresql.psycopg_any import get_adapters_template
 from psycopg import errors
-from psycopg.adapt import AdaptersMap
-from psycopg.pq import Escaping, ExecStatus, Format, TransactionStatus
+from psycopg.pq import Escaping, ExecStatus, TransactionStatus
+from psycopg.types.datetime import TimestamptzLoader
 
 from assistant_site.db import scope, walls
 from assistant_site.db.postgresql.schema import SchemaEditor
@@ -30,7 +31,7 @@ _MAY_SET_ROLE = b"SELECT FROM pg_roles WHERE rolname = $1 AND pg_has_role(sessio
 
 
 # What may be sent behind another statement in one message, and nearly all that is sent.
-_COMPANIONABLE = ("SELECT ", "INSERT ", "UPDATE ", "DELETE ")
+_COMPANIONABLE = ("SELECT ", "INSERT ", "UPDATE ", "DELETE ", "WITH ", "SAVEPOINT ")
 
 
 class Cursor(base.Cursor):
@@ -40,57 +41,36 @@ class Cursor(base.Cursor):
 
     def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
         wrapper = self.wrapper
-        if wrapper is None or not (words := wrapper.untold()):
+        if wrapper is None or not (before := wrapper.due()):
             return super().execute(query, params, **options)  # type: ignore[misc]
         if not isinstance(query, str) or not query.startswith(_COMPANIONABLE):
-            wrapper.keep_scope()
+            wrapper.prepare()
             return super().execute(query, params, **options)  # type: ignore[misc]
         told = scope.present()
         wrapper.told = None
+        words = "; ".join(before)
         words = words if params is None else words.replace("%", "%%")
         super().execute(f"{words}; {query}", params, **options)  # type: ignore[misc]
         wrapper.told = told
-        self.nextset()  # type: ignore[attr-defined]  # of SET ROLE
-        self.nextset()  # type: ignore[attr-defined]  # of SET
+        for _ in before:
+            self.nextset()  # type: ignore[attr-defined]
         return self
 
-    def keep_scope(self) -> None:
+    def prepare(self) -> None:
         if self.wrapper is not None:
-            self.wrapper.keep_scope()
+            self.wrapper.prepare()
 
     def executemany(self, *args: Any, **options: Any) -> None:
-        self.keep_scope()
+        self.prepare()
         super().executemany(*args, **options)  # type: ignore[misc]
 
     def stream(self, *args: Any, **options: Any) -> Any:
-        self.keep_scope()
+        self.prepare()
         return super().stream(*args, **options)  # type: ignore[misc]
 
     def copy(self, *args: Any, **options: Any) -> Any:
-        self.keep_scope()
+        self.prepare()
         return super().copy(*args, **options)  # type: ignore[misc]
-
-
-_compiled: Any = psycopg.adapters.get_loader(psycopg.adapters.types["timestamptz"].oid, Format.TEXT)
-
-
-class UtcLoader:
-    """Reads a moment by psycopg's compiled code, which knows the session's time zone: Django's own costs 5 µs more."""
-
-    format = Format.TEXT
-    timezone = UTC  # by this Django knows whether it is the reader that it wants
-
-    def __new__(cls, oid: int, context: Any = None) -> Any:
-        return _compiled(oid, context)
-
-
-@cache
-def adapters_of(timezone: tzinfo | None) -> AdaptersMap:
-    """How PostgreSQL's types are read: as Django does, but for moments in UTC."""
-    adapters = AdaptersMap(get_adapters_template(settings.USE_TZ, timezone))
-    if timezone == UTC:
-        adapters.register_loader("timestamptz", UtcLoader)  # type: ignore[arg-type]
-    return adapters
 
 
 class DatabaseOperations(operations.DatabaseOperations):
@@ -113,42 +93,66 @@ class DatabaseWrapper(base.DatabaseWrapper):
         return not watch.poll(0)
 
     def get_connection_params(self) -> dict[str, Any]:
-        return {**super().get_connection_params(), "cursor_factory": Cursor, "context": adapters_of(self.timezone)}
+        return {**super().get_connection_params(), "cursor_factory": Cursor}
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         self.forget_scope()
-        return super().get_new_connection(conn_params)
+        connection = super().get_new_connection(conn_params)
+        connection.adapters.register_loader("timestamptz", TimestamptzLoader)
+        return connection
 
     def create_cursor(self, name: str | None = None) -> Any:
-        cursor = super().create_cursor(name)
-        if name:  # one on the server's side: Django declares it at once
-            self.keep_scope()
+        """As Django makes them, which would have the times of each read in Python."""
+        if name:
+            make: Any = base.ServerSideCursor
+            cursor = make(self.connection, name=name, scrollable=False, withhold=self.get_autocommit())
+            self.prepare()  # Django declares it at once
         else:
+            cursor = self.connection.cursor()
             cursor.wrapper = self
         return cursor
 
-    # --- The scope --------------------------------------------------------------------------------------------------
+    # --- What a statement needs before it --------------------------------------------------------------------------
 
-    def keep_scope(self) -> None:
-        """Has PostgreSQL show what the present scope allows. No round trip if it does so already."""
-        if words := self.untold():
+    def due(self) -> list[str]:
+        """The statements that PostgreSQL must be told before anything else is asked."""
+        status = self.connection.pgconn.transaction_status
+        if status == TransactionStatus.INERROR:
+            return []  # nothing is carried out before the rollback
+        before = self._scope_words()
+        if status == TransactionStatus.IDLE and not self.autocommit:
+            before.insert(0, self._begin_words())
+        return before
+
+    def prepare(self) -> None:
+        """Has PostgreSQL show what the present scope allows, in a transaction if one is due. It may know already."""
+        if before := self.due():
             told = scope.present()
             self.told = None
-            self._ask(words.encode())
+            self._ask("; ".join(before).encode())
             self.told = told
 
-    def untold(self) -> str:
-        """The two statements that PostgreSQL must be told before anything else is asked; empty if it knows."""
+    def _begin_words(self) -> str:
+        level = self.connection.isolation_level
+        return "BEGIN" if level is None else f"BEGIN ISOLATION LEVEL {level.name.replace('_', ' ')}"
+
+    def _set_autocommit(self, autocommit: bool) -> None:
+        """Nothing to do: `due` looks at Django's own `autocommit`."""
+        if not self.connection.autocommit:
+            with self.wrap_database_errors:
+                self.connection.autocommit = True
+
+    # --- The scope --------------------------------------------------------------------------------------------------
+
+    def _scope_words(self) -> list[str]:
         wanted = scope.present()
         if wanted == self.told:
-            return ""
-        pgconn = self.connection.pgconn
-        if pgconn.transaction_status == TransactionStatus.INERROR:
-            return ""  # nothing is carried out before the rollback
+            return []
         role = self._own_role()
         if wanted != scope.EVERYTHING:
             role = self.app_role or role
-        return f"SET ROLE {role}; SET {walls.SETTING} = {Escaping(pgconn).escape_literal(wanted.encode()).decode()}"
+        tenant = Escaping(self.connection.pgconn).escape_literal(wanted.encode()).decode()
+        return [f"SET ROLE {role}", f"SET {walls.SETTING} = {tenant}"]
 
     def forget_scope(self) -> None:
         """Nothing is known any more of what PostgreSQL was told, and of the roles that there are."""
