@@ -2,6 +2,7 @@
 
 import django_stubs_ext
 from django.apps import AppConfig, apps
+from django.contrib.admin.apps import SimpleAdminConfig
 from django.db.models.signals import post_migrate
 
 django_stubs_ext.monkeypatch()  # now, for all apps' models and forms are loaded after this
@@ -18,8 +19,16 @@ TITLES = {
 }
 
 
+class LazyAdminConfig(SimpleAdminConfig):
+    """Pages are loaded where there is a URL for them (`assistant_site.urls`), not by workers and commands."""
+
+    default = False
+    default_site = "unfold.sites.UnfoldAdminSite"
+
+
 class SiteConfig(AppConfig):
     name = "assistant_site"
+    default = True
 
     def ready(self) -> None:
         from assistant_site.operating import roles  # models are not loaded before

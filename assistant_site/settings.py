@@ -275,10 +275,10 @@ STORAGES = {
 # --- Django ----------------------------------------------------------------------------------------------------------
 
 INSTALLED_APPS = [
-    "daphne",
-    "unfold",
+    *(["daphne"] if "runserver" in sys.argv else []),  # for that command only: it loads all of Twisted
+    "unfold.apps.BasicAppConfig",
     "unfold.contrib.filters",
-    "django.contrib.admin",
+    "assistant_site.apps.LazyAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

@@ -15,6 +15,8 @@ from assistant_site.playground import assets, entering, pages
 from assistant_site.wire import errors, rest
 from assistant_site.wire.headers import request_id
 
+admin.autodiscover()
+
 API_PREFIXES = ("v1/", "api/v1/")
 
 

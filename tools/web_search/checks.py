@@ -39,6 +39,6 @@ def notices() -> list[str]:
     return [*([bing] if bing else []), *unusable_notices()]
 
 
-@register
+@register("web_search")
 def settings_of_web_search(**options: Any) -> list[CheckMessage]:
     return [Warning(notice, id="tools.W001") for notice in notices()]

@@ -14,7 +14,7 @@ from assistant_site import cluster
 
 class Command(BaseCommand):
     help = "Start a worker: it takes tasks from the queue and carries them out until SIGTERM or Ctrl-C."
-    requires_system_checks = []  # they would load every view
+    requires_system_checks = ["web_search"]  # what is for the log; the others would load every view
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
