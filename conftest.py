@@ -34,6 +34,10 @@ import django  # noqa: E402
 
 django.setup()  # before test modules import models; pytest-django looked for settings before this file set them
 
+from django.contrib import admin  # noqa: E402
+
+admin.autodiscover()  # as the URLs do: tests that go through its pages would find none if they came first
+
 from assistant_site.embedded.services import Services  # noqa: E402
 from assistant_site.tests.stack import Stack  # noqa: E402
 
