@@ -98,8 +98,11 @@ class Report:
         return lines
 
 
-def write(name: str, title: str, how: str, lines: Sequence[str], *, file: bool = True) -> str:
-    """Prints the document, and stores it as benchmarks/results/NAME.md. `how`: the command and its parameters."""
+def write(name: str, title: str, how: str, lines: Sequence[str], *, file: bool = True, shown: bool = True) -> str:
+    """Stores the document as benchmarks/results/NAME.md, and prints it if it is to be `shown`.
+
+    `how`: the command and its parameters.
+    """
     text = "\n".join(
         [
             f"# {title}",
@@ -110,7 +113,8 @@ def write(name: str, title: str, how: str, lines: Sequence[str], *, file: bool =
         ]
     )
     text = text.rstrip() + "\n"
-    sys.stdout.write("\n" + text)
+    if shown or not file:
+        sys.stdout.write("\n" + text)
     if file:
         installation.RESULTS.mkdir(exist_ok=True)
         (installation.RESULTS / f"{name}.md").write_text(text)
