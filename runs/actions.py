@@ -1,6 +1,6 @@
 """What callers do to runs: start, cancel, submit outputs, modify. One transaction each; events after the commit.
 
-`move` is the only code that changes `Run.status`.
+`move` is the only code that changes `Run.status`, but for the two moves that `moves` has written out.
 """
 
 import contextlib
@@ -48,7 +48,7 @@ class MovedMeanwhile(Exception):
 
 
 def move(run: Run, new: Status, *, events_told: int = 1, **changes: Any) -> None:
-    """The only writer of `Run.status`; call it inside a transaction if it ends the run or other writes belong to it.
+    """Writes `Run.status`, as only `moves` does besides; in a transaction if more is written with it, or the run ends.
 
     Updates the row where status and claim are still those of `run`, gives out the positions of the events that go
     with it, and frees the thread when the run ends. `run` shows the new state. `MovedMeanwhile` if somebody was first.

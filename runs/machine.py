@@ -1,6 +1,6 @@
 """The life of a run as a table: which status may follow which. No queries, no clock.
 
-Everything about moves stands here; `actions.move` is the only code that carries one out.
+Everything about moves stands here; only `actions.move` and `moves` carry one out.
 """
 
 from django.db import models
