@@ -22,7 +22,7 @@ from assistant_site.wire.tool_types import judge_tools
 from assistants.models import Assistant
 from metering import budgets, quotas
 from metering.budgets import Spender
-from runs import credentials, events, machine
+from runs import credentials, events, machine, moves
 from runs.events import Telling, run_event
 from runs.machine import Status
 from runs.mending import mend
@@ -40,6 +40,7 @@ from threads.serializers import MessageObjectSerializer, ThreadObjectSerializer,
 from vector_stores.actions import stores_for_run
 from vector_stores.resources import code_files_of, store_ids_of
 
+EVENTS_OF_A_NEW_RUN = 2  # `created` and `queued`
 NOT_APPROVED = "This call was not approved by the user, and not carried out."
 
 
@@ -159,9 +160,14 @@ def judge_own_tools(tenant: Tenant, body: dict[str, Any]) -> None:
         judge_tools(tenant, body["tools"])
 
 
+def tools_with_resources(run: Run) -> set[str]:
+    """Of the run's tools, the types that work with files or stores of its assistant and thread."""
+    return {tool["type"] for tool in run.tools} & {"file_search", "code_interpreter"}
+
+
 def set_resources(run: Run, tenant: Tenant, assistant: Assistant) -> None:
     """Notes what the run's tools work with: vector stores and files for code, its assistant's and its thread's."""
-    wanted = {tool["type"] for tool in run.tools} & {"file_search", "code_interpreter"}
+    wanted = tools_with_resources(run)
     if not wanted:
         return
     thread = Thread.objects.of(tenant).only("tool_resources").get(pk=run.thread_id)
@@ -189,8 +195,15 @@ def start_run(*, tenant: Tenant, token: ApiToken, thread_id: str, body: dict[str
     run = new_run(assistant, thread_id, body, token, user)
     judge_own_tools(tenant, body)
     added = body["additional_messages"]
+    if not added and run.instructions and tenant.queued_runs is None and not tools_with_resources(run):
+        _refuse_if_exhausted(run)
+        run.event_position = EVENTS_OF_A_NEW_RUN
+        while not moves.start(run):
+            refuse_run(Thread.objects.of(tenant).fetch(thread_id), 0)
+        announce(run, [])
+        return run
     with transaction.atomic():
-        free = thread_actions.free_thread(tenant, thread_id, room=len(added))
+        free = thread_actions.free_thread(tenant.pk, thread_id, room=len(added))
         while not free.update(active_run_id=run.pk, message_count=F("message_count") + len(added)):
             refuse_run(Thread.objects.of(tenant).fetch(thread_id), len(added))
         if added:
@@ -258,9 +271,13 @@ def nothing_to_go_on() -> InvalidRequest:
 
 def insert(run: Run, *, told_before: int) -> None:
     """Stores a new run; `told_before` events come before `created` and `queued`. Refused where a budget is used up."""
-    budgets.refuse_if_exhausted(Spender(run.tenant_id, run.token_id, run.end_user))
-    run.event_position = told_before + 2
+    _refuse_if_exhausted(run)
+    run.event_position = told_before + EVENTS_OF_A_NEW_RUN
     run.save(force_insert=True)
+
+
+def _refuse_if_exhausted(run: Run) -> None:
+    budgets.refuse_if_exhausted(Spender(run.tenant_id, run.token_id, run.end_user))
 
 
 def announce(run: Run, first: Telling) -> None:

@@ -1,25 +1,51 @@
-"""What every run writes on its way, each time with one statement: its claim, its message's beginning, its good end.
+"""What every run writes on its way, one statement each: its start, its claim, its message's beginning, its good end.
 
-`actions.move` and Django's own statements would say the same in four, three and five, and twice the time. Each begins
-with the guarded update of the run's row, as every write of a run does; what belongs to it is written only if that row
-was updated.
+`actions.move` and Django's own statements would say the same in four, four, three and five, and twice the time. Each
+begins with a guarded update, of the thread's row or, later, the run's, as every write of a run does; what belongs to it
+is written only if that row was updated.
 """
 
 import uuid
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 from django.db import connection
 
+from assistant_site.db.questions import Change, Place
 from assistant_site.db.written import Columns
 from runs import machine
 from runs.machine import Status
 from runs.models import Run, RunStep, StepStatus
 from tenants.models import Tenant
+from threads.actions import free_thread
 from threads.models import Message, Thread
 
 _RUN, _STEP, _MESSAGE = Columns(Run), Columns(RunStep), Columns(Message)
 _THREADS, _TENANTS = Thread._meta.db_table, Tenant._meta.db_table
+
+# --- The beginning ---------------------------------------------------------------------------------------------------
+
+
+@cache
+def _taking_the_thread() -> Change:
+    return Change(free_thread(Place("tenant"), Place("thread"), room=0), active_run_id=Place("run"))
+
+
+def start(run: Run) -> bool:
+    """Stores a new run and lets it hold its thread. False: the thread takes none, or is not there."""
+    taking = _taking_the_thread()
+    sql = f"""WITH taken AS ({taking.sql} RETURNING 1)
+INSERT INTO {_RUN.table} ({_RUN.names}) SELECT {_RUN.places} FROM taken
+"""  # noqa: S608
+    given = taking.with_values({"tenant": run.tenant_id, "thread": run.thread_id, "run": run.pk})
+    with connection.cursor() as cursor:
+        cursor.execute(sql, [*given, *_RUN.values(run)])
+        if not cursor.rowcount:
+            return False
+    run._state.adding, run._state.db = False, connection.alias
+    return True
+
 
 # --- The claim -------------------------------------------------------------------------------------------------------
 

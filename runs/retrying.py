@@ -35,7 +35,7 @@ def retry(run: Run) -> Run:
     )
     tenant = Tenant.objects.get(pk=run.tenant_id)
     with transaction.atomic():
-        while not thread_actions.free_thread(tenant, run.thread_id, room=0).update(active_run_id=again.pk):
+        while not thread_actions.free_thread(tenant.pk, run.thread_id, room=0).update(active_run_id=again.pk):
             actions.refuse_run(Thread.objects.of(tenant).fetch(run.thread_id), 0)
         actions.insert(again, told_before=0)
     actions.announce(again, [])

@@ -1,6 +1,7 @@
 """Writes to threads that span rows."""
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 from django.db import transaction
@@ -8,6 +9,7 @@ from django.db.models import BooleanField, F
 from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
+from assistant_site.db.questions import Change, Place
 from assistant_site.wire.errors import InvalidRequest, Unavailable
 from audit import log
 from tenants import end_users
@@ -64,7 +66,7 @@ def add_message(*, tenant: Tenant, thread_id: str, message: dict[str, Any]) -> M
     are in the order of the commits.
     """
     with transaction.atomic():
-        while not free_thread(tenant, thread_id, room=1).update(message_count=F("message_count") + 1):
+        while not _counting_one_more().carry_out(tenant=tenant.pk, thread=thread_id):
             refuse_message(Thread.objects.of(tenant).fetch(thread_id))
         take_in_files(tenant, thread_id, [message])
         return insert_messages(thread_id, tenant.id, [message])[0]
@@ -94,10 +96,16 @@ def take_in_files(tenant: Tenant, thread_id: str, messages: list[dict[str, Any]]
         thread.save(update_fields=["tool_resources"])
 
 
-def free_thread(tenant: Tenant, thread_id: str, *, room: int) -> TenantQuerySet[Thread]:
+def free_thread(tenant_id: str, thread_id: str, *, room: int) -> TenantQuerySet[Thread]:
     """The thread, if no run holds it, so many messages can be added and its end user is not blocked."""
-    free = Thread.objects.of(tenant).filter(pk=thread_id, active_run_id=None, message_count__lte=MAX_MESSAGES - room)
-    return free.filter(OF_NOBODY_BLOCKED)
+    threads = Thread.objects.across_tenants().filter(tenant_id=tenant_id, pk=thread_id, active_run_id=None)
+    return threads.filter(OF_NOBODY_BLOCKED, message_count__lte=MAX_MESSAGES - room)
+
+
+@cache
+def _counting_one_more() -> Change:
+    free = free_thread(Place("tenant"), Place("thread"), room=1)
+    return Change(free, message_count=F("message_count") + 1)
 
 
 def insert_messages(thread_id: str, tenant_id: str, messages: list[dict[str, Any]]) -> list[Message]:
