@@ -26,7 +26,7 @@ define environment
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check slow fix contract gateways r2r mcp searxng chaos chaos-short sandbox test-sandbox test-sandbox-walls test-browser screenshots bench bench-steady bench-retrieval bench-sandbox bench-scale bench-fairness bench-admin vendor lock venv installed installed-dev
+.PHONY: help run test check slow fix contract gateways r2r mcp searxng chaos chaos-short sandbox test-sandbox test-sandbox-walls test-browser screenshots bench bench-steady bench-growth bench-retrieval bench-sandbox bench-scale bench-fairness bench-admin vendor lock venv installed installed-dev
 .NOTPARALLEL:
 
 help: ## this list
@@ -94,6 +94,10 @@ bench: installed-dev ## overheads, streams at once, requests, CPU, memory; five 
 bench-steady: installed-dev ## many streams for minutes, each checked, a row a minute; MINUTES=10 STREAMS=300 TENANTS=20
 	@exec $(PYTHON) -m benchmarks.steady $(if $(MINUTES),--minutes $(MINUTES)) $(if $(STREAMS),--streams $(STREAMS)) \
 		$(if $(TENANTS),--tenants $(TENANTS))
+
+bench-growth: installed-dev ## empty and grown tables in turns; half an hour, 15 GB; TENANTS=100 RUNS=10000 MESSAGES=100000 LONG=1000
+	@exec $(PYTHON) -m benchmarks.growth $(if $(TENANTS),--tenants $(TENANTS)) $(if $(RUNS),--runs $(RUNS)) \
+		$(if $(MESSAGES),--messages $(MESSAGES)) $(if $(LONG),--long $(LONG))
 
 bench-retrieval: installed-dev ## how well searches find, with a real multilingual model (170 MB) in .venv-bench; Debian
 	$(call environment,$(BENCH),bench,an embedding model into $(BENCH) (only this once; 170 MB))

@@ -15,6 +15,7 @@ benchmarks/results/bench.md.
 import argparse
 import asyncio
 import contextlib
+import itertools
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
@@ -39,6 +40,7 @@ TITLES = {
     "memory": "at rest and under load, MiB (PSS)",
 }
 MS = 1_000
+CALLERS = 16
 
 
 class Site:
@@ -197,7 +199,8 @@ class Bench:
 
     async def crud(self, site: Site) -> None:
         client = site.client
-        ((thread, tag), (listed, _)) = await site.tagged(2)
+        ((thread, _), (listed, _), *written) = await site.tagged(2 + CALLERS)
+        turns = itertools.cycle(thread for thread, _ in written)  # one thread takes one message at a time
         run = await talk.wait_for(client, await talk.new_run(client, thread, await site.assistant(INSTANT)))
         with site.checkout.database() as database:
             lengthen(database, listed, 999)
@@ -210,7 +213,7 @@ class Bench:
             return str((await client.call("POST", "/threads", {}))["id"]).startswith("thread_")
 
         async def create_message() -> bool:
-            return bool(await talk.add_message(client, thread, f"tag:{tag}"))
+            return bool(await talk.add_message(client, next(turns), "hello there"))
 
         async def list_messages() -> bool:
             page = await client.call("GET", f"/threads/{listed}/messages?limit=20")
@@ -238,7 +241,7 @@ class Bench:
 
             await operation()
             meter = self._meter(site)
-            await asyncio.gather(*(caller(operation, times, clock() + seconds) for _ in range(16)))
+            await asyncio.gather(*(caller(operation, times, clock() + seconds) for _ in range(CALLERS)))
             used = self._used("crud", meter)
             self.report.note("crud", f"{name}: **requests a second**", site.name, len(times) / used["seconds"])
             self.report.note("crud", f"{name}: p95, ms", site.name, [MS * value for value in times], "p95")
