@@ -218,6 +218,7 @@ class Engine:
             await valkey.of_this_loop().delete(ALIVE_KEY + self.owner)
         for chore in self._chores:
             chore.cancel()
+        await transport.close_connections()
 
     async def _wait_for_executions(self, seconds: float) -> None:
         tasks = [task for e in self._executions.values() if (task := e.task) is not None]

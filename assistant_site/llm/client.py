@@ -121,7 +121,7 @@ async def _ask_once(
         failed.request_id = answer.request_id
         raise
     finally:
-        await answer.close()
+        answer.close()
 
 
 def _may_stream(endpoint: Endpoint, request: ChatRequest) -> bool:

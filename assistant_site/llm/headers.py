@@ -1,4 +1,4 @@
-"""What the headers of a provider's answer say. Not in `transport`, whose `openai` package takes a second to load."""
+"""What the headers of a provider's answer say."""
 
 import email.utils
 import math

@@ -2,16 +2,16 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
-import httpx2
+import aiohttp
 import orjson
 
 from assistant_site.llm.errors import ENDED_EARLY, NOT_COMPATIBLE, UNREADABLE, TurnFailed
 from assistant_site.llm.headers import request_id_of
 from assistant_site.llm.sse import DONE, LineTooLong, PayloadReader
-from assistant_site.llm.transport import BROKEN, no_answer
+from assistant_site.llm.transport import BROKEN, Silence, no_answer
 
 MAX_WHOLE_BYTES = 16 * 1024 * 1024  # of an answer that is no stream
 MAX_STREAM_BYTES = 128 * 1024 * 1024
@@ -25,12 +25,8 @@ _draining: set[asyncio.Task[None]] = set()  # keeps the tasks alive
 class AnswerBody:
     """The pieces of a response, and its proper end."""
 
-    def __init__(self, response: httpx2.Response) -> None:
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
         self._response = response
-        # The bytes as they come, two generators nearer to the socket than `aiter_bytes`, unless they are compressed.
-        plain = response.headers.get("content-encoding", "identity").lower() == "identity"
-        raw = response.stream if plain and isinstance(response.stream, httpx2.AsyncByteStream) else None
-        self._pieces: AsyncIterator[bytes] = raw.__aiter__() if raw else response.aiter_bytes()
         self._left = MAX_STREAM_BYTES
         self._all_said = False
 
@@ -46,28 +42,27 @@ class AnswerBody:
     async def piece(self, *, seconds: float | None = None) -> bytes | None:
         """The next bytes, None at the end. Raises what `BROKEN` lists, and `TimeoutError` after `seconds`."""
         if seconds is None:
-            piece = await anext(self._pieces, None)
+            piece = await self._response.content.readany()
         else:
             async with asyncio.timeout(seconds):
-                piece = await anext(self._pieces, None)
-        if piece is not None:
-            self._left -= len(piece)
-            if self._left < 0:
-                raise TurnFailed("server_error", UNREADABLE, detail=f"more than {MAX_STREAM_BYTES} bytes")
-        return piece
+                piece = await self._response.content.readany()
+        self._left -= len(piece)
+        if self._left < 0:
+            raise TurnFailed("server_error", UNREADABLE, detail=f"more than {MAX_STREAM_BYTES} bytes")
+        return piece or None
 
     def all_said(self) -> None:
         """`[DONE]` was read: what follows is only the connection's own end, which makes it usable again."""
         self._all_said = True
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Closes the connection, unless the answer was read to its end; that is awaited in the background."""
-        if self._all_said and not self._response.is_closed:
+        if self._all_said and not self._response.closed:
             task = asyncio.create_task(self._drain())
             _draining.add(task)
             task.add_done_callback(_draining.discard)
         else:
-            await self._response.aclose()
+            self._response.close()
 
     async def _drain(self) -> None:
         try:
@@ -76,7 +71,7 @@ class AnswerBody:
         except (*BROKEN, TimeoutError, TurnFailed):
             pass
         finally:
-            await self._response.aclose()
+            self._response.close()
 
 
 async def chunks_of(body: AnswerBody, *, may_stop: Callable[[], bool]) -> AsyncGenerator[list[object], None]:
@@ -115,7 +110,7 @@ async def chunks_of(body: AnswerBody, *, may_stop: Callable[[], bool]) -> AsyncG
         if may_stop():
             return
         failure = no_answer(error)
-        if not isinstance(error, httpx2.ReadTimeout):
+        if not isinstance(error, Silence):
             failure = TurnFailed("server_error", ENDED_EARLY, retry=True, detail=failure.detail)
         raise failure from error
 

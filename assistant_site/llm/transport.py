@@ -1,36 +1,38 @@
-"""Bytes to a provider and back, over the `openai` package's client: connections, timeouts, one attempt at a time.
+"""Bytes to a provider and back, over aiohttp: connections, timeouts, one attempt at a time.
 
-The package's own retries and its typed stream stay off: retrying has one policy, in `client`, and the typed stream
-costs 90 µs of CPU per token where reading the bytes costs a tenth.
+Retrying has one policy, in `client`, and what is said has one reader, in `reading`. aiohttp parses HTTP in C: a stream
+of 64 pieces costs 2 to 3 ms of CPU here, where the `openai` package's client took 6 to 10 (docs/adr/0015-speed.md).
 
-Per event loop there is one pool of connections, shared by the clients of all endpoints: building its TLS context takes
-tens of milliseconds, and a busy worker talks to few hosts on behalf of many tenants. It keeps no cookies, so nothing
-passes from one tenant's client to another's.
+Per event loop there is one pool of connections for all endpoints: building its TLS context takes tens of milliseconds,
+and a busy worker talks to few hosts on behalf of many tenants. It keeps no cookies, so nothing passes from one tenant's
+calls to another's.
 """
 
 import asyncio
 import ssl
 import weakref
-from collections import OrderedDict
 from collections.abc import Mapping
-from http.cookiejar import CookieJar, DefaultCookiePolicy
-from typing import cast
+from urllib.request import getproxies, proxy_bypass
 
-import anyio
+import aiohttp
 import httpx2
 from django.conf import settings
-from openai import AsyncOpenAI, AsyncStream, OpenAIError
+from yarl import URL
 
 from assistant_site.llm.chat import Endpoint
 from assistant_site.llm.errors import NOT_COMPATIBLE, SILENT, UNREACHABLE, TurnFailed
 
 MAX_CONNECTIONS = 2_000
 KEPT_SECONDS = 60.0
-MAX_CLIENTS = 512
 MAX_ERROR_BYTES = 64 * 1024
+MAX_HEADER_BYTES = 32 * 1024  # of one line
 
 # What reading a body may raise when the connection breaks.
-BROKEN = (httpx2.RequestError, httpx2.StreamError, ssl.SSLError, anyio.EndOfStream, anyio.BrokenResourceError)
+BROKEN = (aiohttp.ClientError, ssl.SSLError, OSError)
+Silence = aiohttp.SocketTimeoutError  # of these the one that means that nothing came for too long
+_NO_ADDRESS = (aiohttp.InvalidURL, UnicodeError, ValueError)
+
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class Refused(Exception):
@@ -44,42 +46,54 @@ class Refused(Exception):
 
 
 class _Pool:
-    """The connections and clients of one event loop."""
+    """The connections of one event loop."""
 
     def __init__(self) -> None:
-        self.http = httpx2.AsyncClient(
-            timeout=httpx2.Timeout(settings.LLM_SILENCE_SECONDS, connect=settings.LLM_CONNECT_SECONDS),
-            limits=httpx2.Limits(
-                max_connections=MAX_CONNECTIONS,
-                max_keepalive_connections=MAX_CONNECTIONS,
-                keepalive_expiry=KEPT_SECONDS,
-            ),
-            follow_redirects=False,
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-            event_hooks={"response": [_stop_at_errors]},
-            # A proxy of the environment is for the world outside, not for the demo model beside us.
-            mounts={"all://127.0.0.1": None, "all://localhost": None, "all://[::1]": None},
+        connector = aiohttp.TCPConnector(
+            limit=MAX_CONNECTIONS,
+            keepalive_timeout=KEPT_SECONDS,
+            ssl=httpx2.create_ssl_context(),  # the authorities that our other clients trust
         )
-        self.clients: OrderedDict[tuple[str, str], AsyncOpenAI] = OrderedDict()
+        self.session = aiohttp.ClientSession(
+            connector=connector,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            timeout=aiohttp.ClientTimeout(
+                total=None,
+                connect=settings.LLM_CONNECT_SECONDS,
+                sock_connect=settings.LLM_CONNECT_SECONDS,
+                sock_read=settings.LLM_SILENCE_SECONDS,
+            ),
+            headers={"User-Agent": f"Holdfast/{settings.VERSION}"},
+            max_line_size=MAX_HEADER_BYTES,
+            max_field_size=MAX_HEADER_BYTES,
+        )
+        self._proxies = getproxies()
 
-    def client_for(self, endpoint: Endpoint) -> AsyncOpenAI:
-        key = (endpoint.base_url, endpoint.api_key)
-        client = self.clients.get(key)
-        if client is None:
-            client = AsyncOpenAI(
-                base_url=endpoint.base_url,
-                api_key=endpoint.api_key or "none",  # the package insists on one; keyless servers ignore it
-                timeout=self.http.timeout,
-                max_retries=0,
-                http_client=self.http,
-            )
-            # The package reads these from the environment; they belong to the operator, not to a tenant's provider.
-            client.organization = client.project = client.admin_api_key = None
-            self.clients[key] = client
-            if len(self.clients) > MAX_CLIENTS:
-                self.clients.popitem(last=False)  # holds no connection of its own
-        self.clients.move_to_end(key)
-        return client
+    def proxy_for(self, url: URL) -> str | None:
+        """A proxy of the environment is for the world outside, not for the demo model beside us.
+
+        aiohttp would find it too, but take credentials out of a .netrc along with it.
+        """
+        if not self._proxies or url.host in _LOOPBACK or proxy_bypass(url.host or ""):
+            return None
+        return self._proxies.get(url.scheme) or self._proxies.get("all")
+
+    async def request(self, method: str, endpoint: Endpoint, path: str, body: bytes | None) -> aiohttp.ClientResponse:
+        url = URL(f"{endpoint.base_url}/{path}", encoded=True)
+        headers = {
+            "Authorization": f"Bearer {endpoint.api_key or 'none'}",  # keyless servers ignore it
+            "Content-Type": "application/json",
+            "Accept": "text/event-stream, application/json",
+        }
+        answer = await self.session.request(
+            method, url, data=body, headers=headers, allow_redirects=False, proxy=self.proxy_for(url)
+        )
+        if answer.status >= 300:
+            raise Refused(answer.status, answer.headers, await _beginning_of(answer))
+        return answer
+
+    async def close(self) -> None:
+        await self.session.close()
 
 
 _pools: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Pool]" = weakref.WeakKeyDictionary()
@@ -94,41 +108,29 @@ def _pool() -> _Pool:
 
 
 async def warm_up() -> None:
-    """Pays now what the loop's first turn would pay: some 0.3 s of late imports, TLS tables, naming the platform."""
+    """Pays now what the loop's first turn would pay: late imports and TLS tables."""
     try:
-        response = await open_turn(Endpoint("http://127.0.0.1:0/v1", "none"), b"{}")  # nobody can listen at port 0
-    except TurnFailed:
+        answer = await open_turn(Endpoint("http://127.0.0.1:1/v1", "none"), b"{}")  # nobody listens there
+    except (TurnFailed, Refused):
         return
-    await response.aclose()
+    answer.close()
 
 
 async def close_connections() -> None:
     """Closes the running loop's connections; the next turn opens new ones."""
     pool = _pools.pop(asyncio.get_running_loop(), None)
     if pool is not None:
-        await pool.http.aclose()
+        await pool.close()
 
 
-async def open_turn(endpoint: Endpoint, body: bytes) -> httpx2.Response:
+async def open_turn(endpoint: Endpoint, body: bytes) -> aiohttp.ClientResponse:
     """Posts to `chat/completions` once and returns the answer with its body unread: the caller closes it.
 
     Raises `Refused` for a status of 300 or more, `TurnFailed` if there was no answer.
     """
-    headers = {"Content-Type": "application/json", "Accept": "text/event-stream, application/json"}
-    client = _pool().client_for(endpoint)
     try:
-        answer = await client.post(
-            "/chat/completions",
-            cast_to=httpx2.Response,
-            content=body,
-            options={"headers": headers},
-            stream=True,
-            stream_cls=AsyncStream[object],
-        )
-        return cast(httpx2.Response, answer)  # asked for by `cast_to`; the package's types know only its own stream
-    except OpenAIError as error:  # its APITimeoutError and APIConnectionError wrap what happened
-        raise no_answer(error.__cause__ or error) from error
-    except (*BROKEN, OSError, httpx2.InvalidURL) as error:
+        return await _pool().request("POST", endpoint, "chat/completions", body)
+    except (*BROKEN, *_NO_ADDRESS) as error:
         raise no_answer(error) from error
 
 
@@ -137,35 +139,34 @@ async def whole_answer(endpoint: Endpoint, path: str, body: bytes | None = None)
 
     Raises as `open_turn` does.
     """
-    headers = {"Authorization": f"Bearer {endpoint.api_key or 'none'}", "Content-Type": "application/json"}
-    method = "GET" if body is None else "POST"
     try:
-        answer = await _pool().http.request(method, f"{endpoint.base_url}/{path}", content=body, headers=headers)
-    except (*BROKEN, OSError, httpx2.InvalidURL, UnicodeError) as error:
+        async with await _pool().request("GET" if body is None else "POST", endpoint, path, body) as answer:
+            return await answer.read()
+    except (*BROKEN, *_NO_ADDRESS) as error:
         raise no_answer(error) from error
-    return answer.content
 
 
 def no_answer(error: BaseException) -> TurnFailed:
     """What a broken connection means. Silence is not answered by asking again: it took minutes already."""
-    detail = f"{type(error).__name__}: {error}"
-    if isinstance(error, httpx2.ReadTimeout):
+    said = getattr(error, "os_error", error)  # without aiohttp's words around it
+    detail = f"{type(error).__name__}: {said}"
+    if isinstance(error, Silence):
         return TurnFailed("server_error", SILENT, detail=detail)
-    if isinstance(error, httpx2.InvalidURL | httpx2.UnsupportedProtocol | UnicodeError):
+    if isinstance(error, _NO_ADDRESS) and not isinstance(error, OSError):
         return TurnFailed("server_error", NOT_COMPATIBLE, detail=detail)
     return TurnFailed("server_error", UNREACHABLE, retry=True, detail=detail)
 
 
-async def _stop_at_errors(response: httpx2.Response) -> None:
-    """Leaves the package's error handling out: that reads an error's body without a bound."""
-    if response.status_code < 300:
-        return
+async def _beginning_of(answer: aiohttp.ClientResponse) -> bytes:
+    """Of an error's body what is looked at. A connection that breaks in it does not matter: the status says enough."""
     kept = bytearray()
     try:
-        async for piece in response.aiter_bytes():
+        async for piece in answer.content.iter_any():
             kept += piece
             if len(kept) >= MAX_ERROR_BYTES:
                 break
     except BROKEN:
-        pass  # the status says enough
-    raise Refused(response.status_code, response.headers, bytes(kept[:MAX_ERROR_BYTES]))
+        pass
+    finally:
+        answer.close()
+    return bytes(kept[:MAX_ERROR_BYTES])

@@ -101,7 +101,7 @@ def test_the_next_provider_is_asked_at_once(first: Answer | None, settings: Any)
         pytest.param(refusing(400, "context_length_exceeded"), "", "invalid_prompt", id="a prompt that is too long"),
         pytest.param(Answer((*HEL.pieces, CUT)), "Hel", "server_error", id="after a token"),
         pytest.param(
-            streaming(delta(content="Hel"), {"error": {"message": "Busy.", "code": 429}}),
+            Answer((*HEL.pieces, 0.1, *streaming({"error": {"message": "Busy.", "code": 429}}).pieces)),
             "Hel",
             "rate_limit_exceeded",
             id="an error after a token",

@@ -1,7 +1,7 @@
 import asyncio
 import re
+from typing import Any
 
-import httpx2
 import orjson
 import pytest
 from hypothesis import given, settings
@@ -22,17 +22,24 @@ from assistant_site.llm.reading import AnswerBody, chunks_of
 from assistant_site.llm.tests.streams import CALLS, HELLO, STREAMS, Failed, Told, call, chunk, sse
 
 
-class Pieces(httpx2.AsyncByteStream):
-    def __init__(self, pieces: list[bytes]) -> None:
-        self.pieces = pieces
+class Pieces:
+    """A response, and its content, that come in these pieces."""
 
-    async def __aiter__(self):  # type: ignore[no-untyped-def]
-        for piece in self.pieces:
-            yield piece
+    def __init__(self, pieces: list[bytes]) -> None:
+        self.pieces = [piece for piece in pieces if piece]
+        self.headers = {"content-type": "text/event-stream"}
+        self.content = self
+        self.closed = False
+
+    async def readany(self) -> bytes:
+        return self.pieces.pop(0) if self.pieces else b""
+
+    def close(self) -> None:
+        self.closed = True
 
 
 async def _read(pieces: list[bytes], assembler: Assembler) -> list[ChatEvent]:
-    response = httpx2.Response(200, headers={"content-type": "text/event-stream"}, stream=Pieces(pieces))
+    response: Any = Pieces(pieces)
     events: list[ChatEvent] = []
     async for chunks in chunks_of(AnswerBody(response), may_stop=lambda: assembler.has_reason):
         for one in chunks:
