@@ -17,7 +17,6 @@ import asyncio
 import contextlib
 import itertools
 import sys
-import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -99,8 +98,7 @@ class Bench:
         times = [await talk.ask_model(self.model, USUAL) for _ in range(3 if self.options.quick else 7)]
         firsts, wholes = [first for first, _ in times], [whole for _, whole in times]
         self.first, self.whole = figures.median(firsts) or 0.0, figures.median(wholes) or 0.0
-        for how in ("median", "p95"):
-            self._note_latency(BARE, firsts, wholes, how)
+        self.bare = firsts, wholes
 
     def _note_latency(self, column: str, firsts: list[float], wholes: list[float], how: str) -> None:
         word = "p50" if how == "median" else how
@@ -112,7 +110,8 @@ class Bench:
     async def latency(self, site: Site) -> None:
         section = "latency"
         if not self.report.rows.get(section):
-            await self._know_model()
+            for how in ("median", "p95"):
+                self._note_latency(BARE, *self.bare, how)
         assistant, first, whole = await site.assistant(USUAL), [], []
         for _ in range(4 if self.options.quick else 8):
             ((thread, tag),) = await site.tagged(1)
@@ -348,12 +347,13 @@ def main() -> None:
     if unknown := set(options.only) - set(TITLES):
         arguments.error(f"no such section: {', '.join(sorted(unknown))}")
 
-    folder = Path(tempfile.mkdtemp(prefix="holdfast-bench-"))
-    model = Model(folder)
+    model = Model()
     checkouts = sites_of(options, model)
     columns = [BARE, *(checkout.name for checkout in checkouts)]
     name = "compare" if options.compare else "bench"
-    report = Report(columns, PROJECT / "var" / "benchmarks" / f"{name}.json")
+    revisions = {checkout.name: checkout.revision() for checkout in checkouts}
+    of = f"{sorted(revisions.items())} {options.quick} {options.other}"
+    report = Report(columns, PROJECT / "var" / "benchmarks" / f"{name}.json", of)
     if set(options.only) != set(TITLES):
         report.load()
     for checkout in checkouts:
@@ -367,7 +367,6 @@ def main() -> None:
     try:
         run_loop(measure())
     finally:
-        revisions = {checkout.name: checkout.revision() for checkout in checkouts}
         for checkout in checkouts:
             checkout.remove()
         model.stop()

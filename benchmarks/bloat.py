@@ -11,10 +11,8 @@ import argparse
 import asyncio
 import random
 import sys
-import tempfile
 from collections import Counter
 from itertools import pairwise
-from pathlib import Path
 
 from benchmarks.load import figures, tables, talk
 from benchmarks.load.checkout import PROJECT, Checkout, Model
@@ -142,7 +140,7 @@ def main() -> None:
     arguments.add_argument("--port", type=int, default=0)
     arguments.add_argument("--no-file", action="store_true", help="print only")
     options = arguments.parse_args()
-    model = Model(Path(tempfile.mkdtemp(prefix="holdfast-bench-")))
+    model = Model()
     checkout = Checkout(PROJECT, name="Holdfast", model=model, port=options.port)
     checkout.start()
     right = False

@@ -13,12 +13,10 @@ import argparse
 import asyncio
 import re
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import psycopg
 
@@ -440,7 +438,7 @@ def main() -> None:
     arguments.add_argument("--no-file", action="store_true", help="print only")
     options = arguments.parse_args()
     options.quick = False
-    model = Model(Path(tempfile.mkdtemp(prefix="holdfast-bench-")))
+    model = Model()
     checkouts = [
         Checkout(PROJECT, name=name, model=model, port=options.port + number if options.port else 0)
         for number, name in enumerate((EMPTY, GROWN))

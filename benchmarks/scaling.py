@@ -14,7 +14,6 @@ import contextlib
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -227,7 +226,7 @@ def main() -> None:
     arguments.add_argument("--port", type=int, default=0)
     arguments.add_argument("--no-file", action="store_true", help="print only")
     options = arguments.parse_args()
-    model = Model(Path(tempfile.mkdtemp(prefix="holdfast-bench-")))
+    model = Model()
     checkout = Checkout(PROJECT, name="Holdfast", model=model, port=options.port)
     report = Report([ONE, TWO])
     checkout.start()

@@ -13,11 +13,9 @@ import asyncio
 import os
 import random
 import sys
-import tempfile
 from collections import Counter
 from dataclasses import dataclass, field
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 from benchmarks.load import figures, tables, talk
@@ -251,7 +249,7 @@ def main() -> None:
     arguments.add_argument("--no-file", action="store_true", help="print only")
     options = arguments.parse_args()
     options.tenants = min(options.tenants, options.streams)
-    model = Model(Path(tempfile.mkdtemp(prefix="holdfast-bench-")))
+    model = Model()
     places = os.environ.get("RUNS_PER_WORKER") or str(max(256, options.streams * 5 // 4))
     checkout = Checkout(
         PROJECT, name="Holdfast", model=model, port=options.port, environment={"RUNS_PER_WORKER": places}

@@ -49,12 +49,13 @@ def free_port() -> int:
 class Model:
     """The fast fake model in a process of its own."""
 
-    def __init__(self, folder: Path, port: int = 0) -> None:
+    def __init__(self, port: int = 0) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="holdfast-bench-"))
         self.port = port or free_port()
         self.base = f"http://127.0.0.1:{self.port}/v1"
         self.process = spawn(
             [sys.executable, "-m", "benchmarks.paced_model", str(self.port)],
-            log=folder / "model.log",
+            log=self._folder / "model.log",
             death_signal=signal.SIGTERM,
             folder=PROJECT,
         )
@@ -73,6 +74,7 @@ class Model:
         if self.process.poll() is None:
             self.process.terminate()
             wait_gone(self.process.pid, 5, self.process)
+        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 class Checkout:

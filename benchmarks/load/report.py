@@ -25,8 +25,9 @@ BARE = "bare LLM"
 class Report:
     """Samples by section, row and column. A row says once how its samples become a figure."""
 
-    def __init__(self, columns: Sequence[str], kept: Path | None = None) -> None:
+    def __init__(self, columns: Sequence[str], kept: Path | None = None, of: str = "") -> None:
         self.columns = list(columns)
+        self.of = of  # what is measured: the revision, the settings
         self.kept = kept
         self.rows: dict[str, dict[str, dict[str, Any]]] = {}
         self.problems: Counter[str] = Counter()
@@ -51,15 +52,17 @@ class Report:
     def save(self) -> None:
         if self.kept:
             self.kept.parent.mkdir(parents=True, exist_ok=True)
-            self.kept.write_text(json.dumps({"columns": self.columns, "rows": self.rows, "others": self.others}))
+            self.kept.write_text(
+                json.dumps({"of": self.of, "columns": self.columns, "rows": self.rows, "others": self.others})
+            )
 
     def load(self) -> bool:
-        """Takes what an earlier run of the same columns has kept."""
+        """Takes what an earlier run has kept, if it measured the same."""
         try:
             found = json.loads(self.kept.read_text()) if self.kept else {}
         except (OSError, ValueError):
             return False
-        if found.get("columns") != self.columns:
+        if (found.get("of"), found.get("columns")) != (self.of, self.columns):
             return False
         self.rows, self.others = found["rows"], found["others"]
         return True

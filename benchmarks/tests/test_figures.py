@@ -44,4 +44,5 @@ def test_a_report_goes_on_where_an_earlier_one_of_the_same_columns_ended(tmp_pat
     second.note("runs", "a second", "A", 20)
     assert second.figure("runs", "a second", "A") == 20
     assert not Report(["A", "B"], tmp_path / "kept.json").load()
+    assert not Report(["A"], tmp_path / "kept.json", "another revision").load()
     assert not Report(["A"], tmp_path / "nothing.json").load()
