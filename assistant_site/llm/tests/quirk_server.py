@@ -133,8 +133,10 @@ class QuirkServer:
                 step = self.script.pop(0) if len(self.script) > 1 else self.script[0]
                 if not await self._answer(step(request) if callable(step) else step, reader, writer):
                     break
-        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+        except (ConnectionError, asyncio.IncompleteReadError):
             pass
+        except asyncio.CancelledError:
+            writer.transport.abort()  # whoever does not read keeps it open otherwise
         finally:
             self._open.discard(task)
             writer.close()
