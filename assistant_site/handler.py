@@ -19,12 +19,9 @@ from django.conf import settings
 from django.core import signals
 from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIHandler, get_script_prefix
-from django.core.handlers.base import BaseHandler
-from django.core.handlers.exception import convert_exception_to_response
 from django.http import StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import set_script_prefix
-from django.utils.module_loading import import_string
 
 from assistant_site import bodies
 from assistant_site.db import scope as rows
@@ -51,32 +48,10 @@ def is_finished(response: HttpResponseBase) -> bool:
     return not response.streaming and not isinstance(response, LateResponse | AskAgain)
 
 
-class ApiChain:
-    """Of a Django handler: its middleware is that of `API_MIDDLEWARE`, whose classes have `__call__` and no hooks."""
-
-    def load_middleware(self, is_async: bool = False) -> None:
-        handler: Any = self
-        handler._view_middleware = handler._template_response_middleware = handler._exception_middleware = []
-        chain = convert_exception_to_response(handler._get_response)
-        for path in reversed(settings.API_MIDDLEWARE):
-            chain = convert_exception_to_response(import_string(path)(chain))
-        handler._middleware_chain = chain
-
-
-class ApiHandler(ApiChain, BaseHandler):
-    pass
-
-
-def is_api(path: str) -> bool:
-    return path.startswith(("/v1/", "/api/v1/"))
-
-
 class Handler(ASGIHandler):
     def __init__(self) -> None:
         super().__init__()
         self.load_middleware(is_async=False)
-        self.of_api = ApiHandler()
-        self.of_api.load_middleware()
         self.threads = ThreadPoolExecutor(settings.WEB_THREADS, thread_name_prefix="request")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -122,9 +97,7 @@ class Handler(ASGIHandler):
         set_script_prefix(get_script_prefix(scope))
         signals.request_started.send(sender=self.__class__, scope=scope)
         request, refused = self.create_request(scope, body)
-        response: Any = refused
-        if request is not None:
-            response = (self.of_api if is_api(request.path) else self).get_response(request)
+        response: Any = refused if request is None else self.get_response(request)
         response._handler_class = self.__class__
         if isinstance(response, AskAgain) and request is not None:
             response.body = request.body  # its file has been read and closed

@@ -315,13 +315,6 @@ MIDDLEWARE = [
     "assistant_site.db.middleware.StaffMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-]
-# Of requests below /v1/: no sessions, no forms, no static files (`handler`).
-API_MIDDLEWARE = [
-    "assistant_site.wire.headers.WireHeadersMiddleware",
-    "assistant_site.db.middleware.ClosedMiddleware",
-    "audit.middleware.ActorMiddleware",
-    "assistant_site.wire.headers.GuardedAnswersMiddleware",
     "assistant_site.idempotency.IdempotencyMiddleware",
 ]
 TEMPLATES = [

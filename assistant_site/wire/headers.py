@@ -3,7 +3,6 @@
 import secrets
 import time
 from collections.abc import Callable
-from typing import ClassVar
 
 from django.conf import settings
 from django.http import HttpRequest
@@ -43,27 +42,4 @@ class WireHeadersMiddleware:
         headers["access-control-expose-headers"] = "X-Request-ID"
         headers.setdefault("openai-version", "2020-10-01")
         headers["openai-processing-ms"] = str(max(1, round(1000 * (time.perf_counter() - started))))
-        return response
-
-
-class GuardedAnswersMiddleware:
-    """What Django's own middleware does for an API request: judges the host's name, and guards answers in browsers."""
-
-    HEADERS: ClassVar[dict[str, str]] = {
-        "X-Frame-Options": "DENY",
-        "X-Content-Type-Options": "nosniff",
-        "Referrer-Policy": "same-origin",
-        "Cross-Origin-Opener-Policy": "same-origin",
-    }
-
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        request.get_host()  # raises for one that is not allowed
-        response = self.get_response(request)
-        for name, value in self.HEADERS.items():
-            response.headers.setdefault(name, value)
-        if not response.streaming and not response.has_header("Content-Length"):
-            response.headers["Content-Length"] = str(len(response.content))  # type: ignore[attr-defined]
         return response
