@@ -234,10 +234,6 @@ MCP_LIST_SECONDS = env.number("MCP_LIST_SECONDS", default=300, low=1)
 
 REQUIRE_BETA_HEADER = env.flag("REQUIRE_BETA_HEADER", default=False)
 MAX_BODY_BYTES = env.number("MAX_BODY_MB", default=32, low=1) * 1024 * 1024
-WEB_SERVER = env.choice("WEB_SERVER", default="daphne", of=("daphne", "uvicorn"))
-WEB_PROCESSES = env.number("WEB_PROCESSES", default=1, low=1, high=64)
-if WEB_PROCESSES > 1 and WEB_SERVER != "uvicorn":
-    raise env.WrongSetting("WEB_PROCESSES", str(WEB_PROCESSES), "1 unless WEB_SERVER is uvicorn")
 WEB_THREADS = env.number("WEB_THREADS", default=12, low=1, high=256)
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
 

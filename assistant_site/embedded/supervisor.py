@@ -10,7 +10,6 @@ from types import FrameType
 
 from django.conf import settings
 
-from assistant_site import web
 from assistant_site.embedded import address, screen
 from assistant_site.embedded.children import Child
 from assistant_site.embedded.leftovers import Leftovers
@@ -63,12 +62,14 @@ class Supervisor:
         self._preparation = Preparation(settings.BASE_DIR)
         self._leftovers = Leftovers(settings.VAR_DIR / "up.children.json")
         logs = settings.VAR_DIR / "log"
+        web = [sys.executable, "-m", "daphne", "-b", settings.HOST, "-p", str(settings.PORT)]
+        web += ["--application-close-timeout", "5", "assistant_site.asgi:application"]
         worker = [sys.executable, "manage.py", "qcluster"]
         self._playground_key = settings.PLAYGROUND_KEY or secrets.token_urlsafe(24)
         self._children = [
             Child(
                 "web",
-                web.command(),
+                web,
                 folder=settings.BASE_DIR,
                 log=logs / "web.log",
                 stop_seconds=WEB_STOP_SECONDS,
