@@ -301,6 +301,7 @@ MIDDLEWARE = [
     "assistant_site.wire.headers.WireHeadersMiddleware",
     "assistant_site.db.middleware.ClosedMiddleware",
     "audit.middleware.ActorMiddleware",
+    "assistant_site.branching.ApiMiddleware",  # what follows is for pages
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -311,6 +312,9 @@ MIDDLEWARE = [
     "assistant_site.db.middleware.StaffMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+API_MIDDLEWARE = [
+    "assistant_site.branching.HostMiddleware",
     "assistant_site.idempotency.IdempotencyMiddleware",
 ]
 TEMPLATES = [

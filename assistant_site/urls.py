@@ -13,11 +13,9 @@ from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
 from assistant_site import health, limits, passthrough
 from assistant_site.playground import assets, entering, pages
 from assistant_site.wire import errors, rest
-from assistant_site.wire.headers import request_id
+from assistant_site.wire.headers import API_PREFIXES, request_id
 
 admin.autodiscover()
-
-API_PREFIXES = ("v1/", "api/v1/")
 
 
 @csrf_exempt
@@ -25,12 +23,8 @@ def unknown_path(request: HttpRequest, path: str = "") -> HttpResponse:
     return rest.error_response(rest.invalid_url(request))
 
 
-def is_api(request: HttpRequest) -> bool:
-    return request.path.lstrip("/").startswith(API_PREFIXES)
-
-
 def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponseBase:
-    if is_api(request):
+    if request.path.lstrip("/").startswith(API_PREFIXES):
         return unknown_path(request)
     return HttpResponseNotFound(f"There is nothing at {request.path}.\n", content_type="text/plain; charset=utf-8")
 

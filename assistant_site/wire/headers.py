@@ -8,6 +8,7 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+API_PREFIXES = ("v1/", "api/v1/")
 IDEMPOTENCY_KEY = "Idempotency-Key"  # of requests; see assistant_site.idempotency
 
 
