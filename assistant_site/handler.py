@@ -110,12 +110,14 @@ class Handler(ASGIHandler):
         """Works on a streamed or late answer; a client that leaves ends it at once."""
         working = asyncio.create_task(work)
         leaving = asyncio.create_task(self.listen_for_disconnect(receive))
-        await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
-        for task in (leaving, working):
-            if not task.done():
-                task.cancel()
-            with contextlib.suppress(asyncio.CancelledError, RequestAborted):
-                await task
+        try:
+            await asyncio.wait((working, leaving), return_when=asyncio.FIRST_COMPLETED)
+        finally:  # also where the server stops
+            for task in (leaving, working):
+                if not task.done():
+                    task.cancel()
+                with contextlib.suppress(asyncio.CancelledError, RequestAborted):
+                    await task
 
     async def send_late(self, response: Any, scope: Scope, send: Send) -> None:
         try:

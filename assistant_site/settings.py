@@ -18,6 +18,9 @@ DEBUG = env.flag("DEBUG", default=False)
 
 HOST = env.text("HOST", default="127.0.0.1")
 PORT = env.number("PORT", "APP_SERVER_PORT", default=8086, low=1, high=65535)
+WEB_SERVER = env.choice("WEB_SERVER", default="daphne", of=("daphne", "uvicorn"))
+# Several share the port; only uvicorn can.
+WEB_PROCESSES = env.number("WEB_PROCESSES", default=1, low=1, high=64 if WEB_SERVER == "uvicorn" else 1)
 
 _secrets = kept_in(VAR_DIR)
 SECRET_KEY = env.text("SECRET_KEY", default=_secrets["secret_key"])
@@ -434,6 +437,7 @@ LOGGING = {
         "django.request": {"level": "ERROR"},
         "django.server": {"level": "WARNING"},
         "daphne": {"level": "WARNING"},
+        "uvicorn": {"level": "WARNING"},
         "httpx2": {"level": "WARNING"},
         "httpcore2": {"level": "WARNING"},
         "openai": {"level": "WARNING"},

@@ -62,8 +62,7 @@ class Supervisor:
         self._preparation = Preparation(settings.BASE_DIR)
         self._leftovers = Leftovers(settings.VAR_DIR / "up.children.json")
         logs = settings.VAR_DIR / "log"
-        web = [sys.executable, "-m", "daphne", "-b", settings.HOST, "-p", str(settings.PORT)]
-        web += ["--application-close-timeout", "5", "assistant_site.asgi:application"]
+        web = [sys.executable, "manage.py", "serve"]
         worker = [sys.executable, "manage.py", "qcluster"]
         self._playground_key = settings.PLAYGROUND_KEY or secrets.token_urlsafe(24)
         self._children = [

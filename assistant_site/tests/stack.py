@@ -77,9 +77,9 @@ class Stack:
         }
         self._members: dict[str, Member] = {}
         for number, port in enumerate(ports[:webs], start=1):
-            web = [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(port)]
-            web += ["--application-close-timeout", "5", "assistant_site.asgi:application"]
-            self._add(Member(f"web-{number}", web, shared | {"PORT": str(port)}, folder / f"web-{number}.log", port))
+            web = [sys.executable, "manage.py", "serve"]
+            at = {"HOST": "127.0.0.1", "PORT": str(port)}
+            self._add(Member(f"web-{number}", web, shared | at, folder / f"web-{number}.log", port))
         for number in range(1, workers + 1):
             worker = [sys.executable, "manage.py", "qcluster"]
             self._add(Member(f"worker-{number}", worker, dict(shared), folder / f"worker-{number}.log"))

@@ -1,0 +1,66 @@
+"""The web server of this process, with all its options: `manage.py serve` runs it, and so do `up` and containers.
+
+daphne is what is developed with; uvicorn, with its parser and its event loop in C, takes half of its CPU for a request
+and can be several processes that share the port (`WEB_SERVER`, `WEB_PROCESSES`).
+"""
+
+import signal
+import sys
+from types import FrameType
+
+from django.conf import settings
+
+APPLICATION = "assistant_site.asgi:application"
+CLOSE_SECONDS = 5  # for answers under way when the server is told to stop
+_IDLE_SECONDS = 75  # after which a connection without a request is closed; longer than clients keep theirs
+
+
+def serve() -> None:
+    """Serves HTTP and WebSockets at HOST and PORT until it is told to stop."""
+    if settings.WEB_SERVER == "uvicorn":
+        with_uvicorn()
+    else:
+        with_daphne()
+
+
+def with_daphne() -> None:
+    from daphne.cli import CommandLineInterface
+
+    options = ["-b", settings.HOST, "-p", str(settings.PORT), "--application-close-timeout", str(CLOSE_SECONDS)]
+    CommandLineInterface().run([*options, "-v", "0", APPLICATION])  # 0: no line for each request
+
+
+def with_uvicorn() -> None:
+    import uvicorn
+    from uvicorn.supervisors import Multiprocess
+
+    from assistant_site.uvicorn_bounds import BoundedProtocol, listening_at
+
+    config = uvicorn.Config(
+        APPLICATION,
+        loop="uvloop",
+        http=BoundedProtocol,
+        ws="websockets-sansio",
+        ws_max_size=settings.MAX_BODY_BYTES,
+        ws_per_message_deflate=False,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # what a proxy says is our own business: TRUST_PROXY_HEADERS
+        timeout_keep_alive=_IDLE_SECONDS,
+        timeout_graceful_shutdown=CLOSE_SECONDS,
+        reset_contextvars=True,  # whose rows may be seen belongs to the context: none may outlive its request
+        workers=settings.WEB_PROCESSES,
+    )
+    sockets = [listening_at(settings.HOST, settings.PORT)]
+    # uvicorn sends itself the signal that ended it once more, for whoever started it.
+    signal.signal(signal.SIGTERM, _leave)
+    if settings.WEB_PROCESSES == 1:
+        uvicorn.Server(config).run(sockets)
+    else:
+        Multiprocess(config, sockets).run()
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    sys.exit(0)
