@@ -1,5 +1,6 @@
 """Writes to threads that span rows."""
 
+import contextlib
 from collections.abc import Callable
 from functools import cache
 from typing import Any
@@ -50,11 +51,12 @@ def create_thread(
         thread.archived_at = timezone.now()
     if len(messages) > MAX_MESSAGES:
         raise _full(thread.id)
-    with transaction.atomic():
+    is_one_row = not messages and not tool_resources
+    with contextlib.nullcontext() if is_one_row else transaction.atomic():
         days = resources.THREAD_STORE_DAYS
         thread.tool_resources = resources.settled(tenant, tool_resources, expires_after_days=days)
         attachments.take_in(tenant, thread, messages)
-        thread.save(force_insert=True)
+        Thread.objects.add(thread)
         insert_messages(thread.id, tenant.id, messages)
     return thread
 
@@ -66,7 +68,7 @@ def add_message(*, tenant: Tenant, thread_id: str, message: dict[str, Any]) -> M
     are in the order of the commits.
     """
     with transaction.atomic():
-        while not _counting_one_more().carry_out(tenant=tenant.pk, thread=thread_id):
+        while not _counting_one(MAX_MESSAGES - 1).carry_out(tenant=tenant.pk, thread=thread_id):
             refuse_message(Thread.objects.of(tenant).fetch(thread_id))
         take_in_files(tenant, thread_id, [message])
         return insert_messages(thread_id, tenant.id, [message])[0]
@@ -98,14 +100,19 @@ def take_in_files(tenant: Tenant, thread_id: str, messages: list[dict[str, Any]]
 
 def free_thread(tenant_id: str, thread_id: str, *, room: int) -> TenantQuerySet[Thread]:
     """The thread, if no run holds it, so many messages can be added and its end user is not blocked."""
-    threads = Thread.objects.across_tenants().filter(tenant_id=tenant_id, pk=thread_id, active_run_id=None)
-    return threads.filter(OF_NOBODY_BLOCKED, message_count__lte=MAX_MESSAGES - room)
+    return _free(tenant_id, thread_id, MAX_MESSAGES - room)
+
+
+def _free(tenant_id: str, thread_id: str, most: int) -> TenantQuerySet[Thread]:
+    threads: TenantQuerySet[Thread] = Thread.objects.across_tenants()
+    free = threads.filter(tenant_id=tenant_id, pk=thread_id, active_run_id=None)
+    return free.filter(OF_NOBODY_BLOCKED, message_count__lte=most)
 
 
 @cache
-def _counting_one_more() -> Change:
-    free = free_thread(Place("tenant"), Place("thread"), room=1)
-    return Change(free, message_count=F("message_count") + 1)
+def _counting_one(most: int) -> Change:
+    """Counts a message more of a thread that is free and has no more than `most`."""
+    return Change(_free(Place("tenant"), Place("thread"), most), message_count=F("message_count") + 1)
 
 
 def insert_messages(thread_id: str, tenant_id: str, messages: list[dict[str, Any]]) -> list[Message]:
@@ -124,7 +131,7 @@ def insert_messages(thread_id: str, tenant_id: str, messages: list[dict[str, Any
         )
         for message in messages
     ]
-    return Message.objects.insert(rows)
+    return [Message.objects.add(*rows)] if len(rows) == 1 else Message.objects.insert(rows)
 
 
 # What else belongs to a thread and is locked before it, because those who write to both do so: functions of a thread's

@@ -83,6 +83,24 @@ class Change(Statement):
             return int(cursor.rowcount)
 
 
+class Addition(Statement):
+    """The insertion of a row all of whose columns are known before."""
+
+    def __init__(self, model: type[Model]) -> None:
+        quote = connections[DEFAULT_DB_ALIAS].ops.quote_name
+        self._fields: list[Any] = list(model._meta.concrete_fields)
+        names = ", ".join(quote(field.column) for field in self._fields)
+        places = ", ".join("%s" for _ in self._fields)
+        super().__init__(f"INSERT INTO {quote(model._meta.db_table)} ({names}) VALUES ({places})", ())  # noqa: S608
+
+    def carry_out(self, row: Model) -> None:
+        connection = connections[DEFAULT_DB_ALIAS]
+        values = [field.get_db_prep_save(getattr(row, field.attname), connection) for field in self._fields]
+        with connection.cursor() as cursor:
+            cursor.execute(self.sql, values)
+        row._state.adding, row._state.db = False, DEFAULT_DB_ALIAS
+
+
 def reader(column: Any, connection: Any) -> Read | None:
     """What makes the attribute out of what the driver gives for this column; None where it is the same."""
     field: Field[Any, Any] = column.target

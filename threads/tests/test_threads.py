@@ -104,7 +104,6 @@ def test_files_for_code_join_the_threads_resources(alice: LocalCaller) -> None:
 
 def test_a_thread_has_room_for_so_many_messages(alice: LocalCaller, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(actions, "MAX_MESSAGES", 2)
-    monkeypatch.setattr(actions, "_counting_one_more", actions._counting_one_more.__wrapped__)  # none is kept
     thread = alice.thread("1", "2")
     refused = alice.post(f"threads/{thread}/messages", {"role": "user", "content": "3"})
     assert refused.status == 400
