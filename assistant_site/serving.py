@@ -1,8 +1,8 @@
 """The web server of this process, with all its options: `manage.py serve` runs it, and so do `up` and containers.
 
-daphne is what is developed with; with uvicorn, whose parser and event loop are in C, a request takes a fifth less CPU (get
-run: 1.1 instead of 1.35 ms) and open streams get some seconds to end; it can be several processes that share the port
-(`WEB_SERVER`, `WEB_PROCESSES`).
+daphne is what is developed with. With uvicorn, whose parser and event loop are in C, a request takes a fifth less CPU
+(get run: 1.1 instead of 1.35 ms), and open streams get some seconds to end; it can be several processes that share the
+port (`WEB_SERVER`, `WEB_PROCESSES`).
 """
 
 import signal
