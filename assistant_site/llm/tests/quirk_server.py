@@ -118,6 +118,7 @@ class QuirkServer:
         started.set()
         await self._stop.wait()
         server.close()
+        await asyncio.sleep(0.01)  # whose connection was just taken is served, and so can be ended
         for task in list(self._open):
             task.cancel()
         await asyncio.gather(*self._open, return_exceptions=True)
