@@ -14,6 +14,7 @@ from dataclasses import dataclass
 LATELY_SECONDS = 60.0  # so long a tenant is counted in after its last run here
 FIRST_CAPACITY = 32
 LAG_SECONDS = 0.0018  # of the loop: with more there are too many runs, with less than half of it there may be more
+BUSY = 0.7  # of a core: below it not our runs are what makes the loop late, but others on this machine
 GROWTH, SHRINKAGE = 1.15, 0.8  # at each look at the lag
 
 
@@ -66,11 +67,14 @@ class Places:
         late = self._clock() - LATELY_SECONDS
         self._seen = {id: at for id, at in self._seen.items() if at > late or self._held[id]}
 
-    def feel(self, lag: float) -> None:
-        """Adapts the capacity to the loop's lag, in seconds, as it was just measured."""
-        if lag > LAG_SECONDS:
+    def feel(self, lag: float, used: float) -> None:
+        """Adapts the capacity to the loop's lag, in seconds, and the share of a core that this process used meanwhile.
+
+        A loop that is late while the process hardly works waits for a core: fewer runs would not help it.
+        """
+        if lag > LAG_SECONDS and used > BUSY:
             self._capacity = max(self.least, min(self._capacity, self.taken) * SHRINKAGE)
-        elif lag < LAG_SECONDS / 2 and self.taken >= int(self._capacity):
+        elif (lag < LAG_SECONDS / 2 or used < BUSY) and self.taken >= int(self._capacity):
             self._capacity = min(self.size, self._capacity * GROWTH)
 
     def room_for(self, tenant_id: str) -> bool:

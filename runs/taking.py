@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 import statistics
+import time
 from collections.abc import Callable, Mapping
 
 from django.conf import settings
@@ -129,16 +130,18 @@ class Taker:
             self._look.set()
 
     async def feel(self) -> None:
-        """Measures the loop's lag while tenants wait and share the places."""
+        """Measures the loop's lag, and what this process works, while tenants wait and share the places."""
         loop = asyncio.get_running_loop()
         while True:
             if not (self._left and self._places.is_shared):
                 await asyncio.sleep(FEELINGS * FEELING_SECONDS)
                 continue
             lags = []
+            began, worked = loop.time(), time.process_time()
             for _ in range(FEELINGS):
                 before = loop.time()
                 await asyncio.sleep(FEELING_SECONDS)
                 lags.append(loop.time() - before - FEELING_SECONDS)
-            self._places.feel(statistics.median(lags))
+            used = (time.process_time() - worked) / (loop.time() - began)
+            self._places.feel(statistics.median(lags), used)
             self._look.set()

@@ -49,12 +49,20 @@ def test_the_capacity_follows_the_lag_while_places_are_shared() -> None:
     for _ in range(first):
         places.take("one")
     for _ in range(50):
-        places.feel(2 * LAG_SECONDS)
+        places.feel(2 * LAG_SECONDS, used=1.0)
     assert places.capacity == places.least == 2
     assert not places.room_for("one")
     assert places.room_for("other") is (places.share > 1)
     for _ in range(50):
-        places.feel(0.0)
+        places.feel(0.0, used=1.0)
+    assert places.capacity > first
+    for _ in range(50):
+        places.feel(2 * LAG_SECONDS, used=1.0)
+    late = places.capacity
+    places.feel(2 * LAG_SECONDS, used=0.3)  # others on this machine make us late
+    assert places.capacity >= late
+    for _ in range(50):
+        places.feel(2 * LAG_SECONDS, used=0.3)
     assert places.capacity > first
     places.give_back("other")
     clock.now += LATELY_SECONDS + 1
