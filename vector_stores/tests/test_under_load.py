@@ -1,12 +1,10 @@
 """Stores that many use at once, and workers that die: counts stay exact and nothing is indexed twice."""
 
-import contextlib
 import random
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-import psutil
 import pytest
 from django.db.models import Count
 
@@ -162,29 +160,6 @@ def test_a_file_whose_wake_up_was_lost_is_found(lena: LiveCaller) -> None:
     store, [file] = lena.store(), uploaded(lena, 1)
     StoreFile.objects.create(tenant=lena.tenant, vector_store_id=store, file_id=file)
     assert rested(lena, store)["completed"] == 1
-
-
-def busiest_of(cluster: psutil.Process) -> psutil.Process:
-    """The process with the most threads; those that read files come and go beside it."""
-    threads: dict[psutil.Process, int] = {}
-    for process in cluster.children(recursive=True):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            threads[process] = process.num_threads()
-    return max(threads, key=lambda process: threads[process])
-
-
-def test_a_cluster_whose_process_dies_ends_and_its_files_are_taken_up(mortals: Stack, lena: LiveCaller) -> None:
-    mortals.stop("ingestion-2")
-    store, files = lena.store(), uploaded(lena, 20)
-    cluster = psutil.Process(mortals.pid("ingestion-1"))
-    lena.post(f"vector_stores/{store}/file_batches", {"file_ids": files})
-    while not lena.get(f"vector_stores/{store}")["file_counts"]["completed"]:
-        time.sleep(0.05)
-    busiest_of(cluster).kill()
-    cluster.wait(60)
-    mortals.restart("ingestion-1")
-    assert rested(lena, store)["completed"] == 20
-    is_whole(lena, store)
 
 
 def test_runs_do_not_wait_behind_hundreds_of_files(lena: LiveCaller) -> None:

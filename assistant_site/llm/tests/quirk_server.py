@@ -93,7 +93,7 @@ class QuirkServer:
         self.requests: list[Request] = []
         self.connections = 0  # opened so far
         self.left = 0  # clients that closed before their answer ended
-        self._open: set[asyncio.Task[None]] = set()
+        self._open: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     @property
     def base_url(self) -> str:
@@ -113,21 +113,25 @@ class QuirkServer:
     async def _main(self, started: threading.Event) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        server = await asyncio.start_server(self._serve, "127.0.0.1", 0, backlog=1_000)
+        server = await asyncio.start_server(self._take, "127.0.0.1", 0, backlog=1_000)
         self.port: int = server.sockets[0].getsockname()[1]
         started.set()
         await self._stop.wait()
         server.close()
-        await asyncio.sleep(0.01)  # whose connection was just taken is served, and so can be ended
-        for task in list(self._open):
+        for _ in range(10):  # so many steps at most until a connection that was just accepted is taken
+            await asyncio.sleep(0)
+        for task, writer in self._open.items():
             task.cancel()
+            writer.transport.abort()  # a client that does not read keeps it open otherwise
         await asyncio.gather(*self._open, return_exceptions=True)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        task = asyncio.current_task()
-        assert task is not None
-        self._open.add(task)
+        task = self._loop.create_task(self._serve(reader, writer))
+        self._open[task] = writer  # from now on, though the task has not begun
+        task.add_done_callback(self._open.pop)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while (request := await _read(reader)) is not None:
                 self.requests.append(request)
@@ -136,10 +140,7 @@ class QuirkServer:
                     break
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
-        except asyncio.CancelledError:
-            writer.transport.abort()  # whoever does not read keeps it open otherwise
         finally:
-            self._open.discard(task)
             writer.close()
 
     async def _answer(self, answer: Answer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
