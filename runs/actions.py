@@ -5,7 +5,7 @@
 
 import contextlib
 from datetime import timedelta
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from django.conf import settings
@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from assistant_site import valkey
 from assistant_site.db.afterwards import once_committed
+from assistant_site.db.questions import Place, Question
 from assistant_site.wire import grammar
 from assistant_site.wire.errors import InvalidRequest, NotFound, RateLimited
 from assistant_site.wire.tool_types import judge_tools
@@ -131,12 +132,26 @@ def new_run(assistant: Assistant, thread_id: str, body: dict[str, Any], token: A
     )
 
 
-def assistant_of(tenant: Tenant, assistant_id: str, **more: RawSQL) -> Assistant:
-    """The assistant, with word on whether its tenant has budgets, and with what else the same query is to bring."""
-    found = budgets.flagged(Assistant).filter(tenant=tenant).annotate(**more)
-    assistant: Assistant = found.fetch(assistant_id)
-    budgets.note(assistant.tenant_id, assistant.has_budgets)  # type: ignore[attr-defined]
-    return assistant
+# Written out for its speed, like `thread_actions.OF_NOBODY_BLOCKED`.
+_END_USER_OF_THREAD = f"(SELECT end_user FROM {Thread._meta.db_table} WHERE id = %s AND tenant_id = %s)"  # noqa: S608
+
+
+@cache
+def _assistants_with_user() -> Question[Assistant]:
+    of_thread = RawSQL(_END_USER_OF_THREAD, (Place("thread"), Place("tenant")), output_field=CharField())  # noqa: S611
+    found: Any = budgets.flagged(Assistant).filter(tenant_id=Place("tenant"), pk=Place("assistant"))
+    return Question(found.annotate(end_user=of_thread)[:1])
+
+
+def assistant_of(tenant: Tenant, assistant_id: str, thread_id: str = "") -> tuple[Assistant, str]:
+    """The assistant, and the end user of that thread, empty if it has none; notes whether the tenant has budgets."""
+    asked = {"tenant": tenant.pk, "assistant": assistant_id, "thread": thread_id}
+    found: list[Any] = _assistants_with_user().ask(**asked) if "\x00" not in assistant_id else []
+    if not found:
+        raise NotFound.of(Assistant.wire_noun, assistant_id)
+    [assistant] = found
+    budgets.note(assistant.tenant_id, assistant.has_budgets)
+    return assistant, assistant.end_user or ""
 
 
 def check_tool_choice(choice: Any, tools: list[dict[str, Any]]) -> None:
@@ -179,18 +194,13 @@ def set_resources(run: Run, tenant: Tenant, assistant: Assistant) -> None:
         run.thread_stores = stores_for_run(tenant, store_ids_of(thread.tool_resources))
 
 
-# Written out for its speed, like `thread_actions.OF_NOBODY_BLOCKED`.
-_END_USER_OF_THREAD = f"(SELECT end_user FROM {Thread._meta.db_table} WHERE id = %s AND tenant_id = %s)"  # noqa: S608
-
-
 def start_run(*, tenant: Tenant, token: ApiToken, thread_id: str, body: dict[str, Any], user: str) -> Run:
     """Queues a run on a thread that has none. Of two at the same time exactly one wins.
 
     It is for the end user who is named, else for that of its thread.
     """
-    of_thread = RawSQL(_END_USER_OF_THREAD, (thread_id, tenant.pk), output_field=CharField())  # noqa: S611
-    assistant: Any = assistant_of(tenant, body["assistant_id"], end_user=of_thread)
-    user = user or assistant.end_user or ""
+    assistant, of_thread = assistant_of(tenant, body["assistant_id"], thread_id)
+    user = user or of_thread
     end_users.admit(tenant.pk, user, costs_tokens=True)
     run = new_run(assistant, thread_id, body, token, user)
     judge_own_tools(tenant, body)
@@ -229,7 +239,7 @@ def refuse_run(thread: Thread, added: int) -> None:
 
 def start_thread_and_run(*, tenant: Tenant, token: ApiToken, body: dict[str, Any], user: str) -> Run:
     """A new thread with a run on it, for one end user; nothing is made unless everything is right."""
-    assistant = assistant_of(tenant, body["assistant_id"])
+    assistant, _ = assistant_of(tenant, body["assistant_id"])
     judge_own_tools(tenant, body)
     draft = body["thread"] or {"messages": [], "tool_resources": {}, "metadata": {}, "user": None}
     draft["tool_resources"] = draft["tool_resources"] | body["tool_resources"]

@@ -6,10 +6,12 @@ sent of it.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from django.db.models import QuerySet
 
+from assistant_site.db.questions import Place, Question
 from assistant_site.llm.tokens import estimate_message, estimate_request
 from assistant_site.wire.ids import moment_id
 from runs import images
@@ -140,16 +142,24 @@ def thread_rows(run: Run) -> QuerySet[Message]:
     return rows
 
 
+@cache
+def _newest(most: int) -> Question[Message]:
+    """What `newest_first` asks at first, put into SQL only once: each run asks it, and most ask nothing else."""
+    rows = Message.objects.across_tenants().filter(thread_id=Place("thread")).exclude(run_id=Place("run"))
+    return Question(rows.order_by("-pk")[:most])
+
+
 def newest_first(run: Run, most: int | None) -> Iterator[Message]:
     """The thread's messages, page by page."""
     before: str | None = None
     size = _FIRST_PAGE
     while most is None or most > 0:
-        page = thread_rows(run)
-        if before is not None:
-            page = page.filter(pk__lt=before)
         size = size if most is None else min(size, most)
-        rows = list(page.order_by("-pk")[:size])
+        if before is None and not run.is_terminal:
+            rows = _newest(size).ask(thread=run.thread_id, run=run.pk)
+        else:
+            page = thread_rows(run)
+            rows = list((page if before is None else page.filter(pk__lt=before)).order_by("-pk")[:size])
         yield from rows
         if len(rows) < size:
             return

@@ -26,6 +26,7 @@ from runs.serializers import RunObjectSerializer
 logger = logging.getLogger(__name__)
 
 GAP_PATIENCE_SECONDS = 0.5
+_GATHERING_STEPS = 3  # of the loop: what is told of a new message and its first words goes out together
 _BUFFERED_EVENTS = 20_000  # what a worker keeps while Valkey is away; beyond that, readers are told from the rows
 
 # Appends behind the position ARGV[1]. ARGV[2] is a condition: `wait` for the event at that position (0: not there yet),
@@ -230,6 +231,8 @@ class Appender:
     async def run(self) -> None:
         while True:
             await self._woken.wait()
+            for _ in range(_GATHERING_STEPS):
+                await asyncio.sleep(0)
             self._woken.clear()
             due, self._due = self._due, {}
             for log in due:

@@ -39,15 +39,14 @@ class Statement:
 
 
 class Question(Statement, Generic[M]):
-    """The rows of a queryset."""
+    """The rows of a queryset, with what it is annotated with."""
 
     def __init__(self, rows: QuerySet[M]) -> None:
         connection = connections[DEFAULT_DB_ALIAS]
         compiler = rows.query.get_compiler(DEFAULT_DB_ALIAS)
         super().__init__(*compiler.as_sql())
-        fields: list[Any] = [column.target for column, _, _ in compiler.select]
         self._model = rows.model
-        self._names = [field.attname for field in fields]
+        self._names = [name or column.target.attname for column, _, name in compiler.select]
         readers = [reader(column, connection) for column, _, _ in compiler.select]
         self._readers = [(place, read) for place, read in enumerate(readers) if read]
 
@@ -103,7 +102,7 @@ class Addition(Statement):
 
 def reader(column: Any, connection: Any) -> Read | None:
     """What makes the attribute out of what the driver gives for this column; None where it is the same."""
-    field: Field[Any, Any] = column.target
+    field: Field[Any, Any] = column.output_field
     if isinstance(field, JSONField):
         return loads
     convert = [*connection.ops.get_db_converters(column), *column.get_db_converters(connection)]
