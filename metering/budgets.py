@@ -162,9 +162,8 @@ def used(budget: Budget, end_user: str, moment: datetime) -> Decimal:
 # --- Balances --------------------------------------------------------------------------------------------------------
 
 
-def share_lock(tenant_id: str) -> tuple[str, list[Any]]:
-    """The statement that holds the tenant's lock, with other settlements, until the transaction ends."""
-    return "SELECT pg_advisory_xact_lock_shared(%s, hashtext(%s))", [_LOCKS, tenant_id]
+SHARE_LOCK = f"SELECT pg_advisory_xact_lock_shared({_LOCKS}, hashtext(%s))"
+"""The statement that holds a tenant's lock, with other settlements, until the transaction ends."""
 
 
 def hold_alone(tenant_id: str) -> None:

@@ -16,6 +16,7 @@ import orjson
 from django.db import connection, transaction
 from django.utils import timezone
 
+from assistant_site.db.prepared import Prepared
 from assistant_site.llm.chat import Usage
 from metering import budgets, prices
 from metering import rates as minutes
@@ -76,6 +77,7 @@ _SETTLE = f"""
     RETURNING id, reservations
 """  # noqa: S608 only names of this module
 _BUDGETS = "SELECT id, token_id, end_user, unit, period, amount FROM metering_budget WHERE tenant_id = %s"
+_SETTLING = Prepared(budgets.SHARE_LOCK, _SETTLE, _BUDGETS)
 
 
 def settle(call: Call, usage: Usage, *, tool_calls: int = 0, code_seconds: float = 0.0) -> bool:
@@ -90,12 +92,8 @@ def settle(call: Call, usage: Usage, *, tool_calls: int = 0, code_seconds: float
     values += [tool_calls, call.runs, code_seconds, cost, rates.currency, False]
     # Three statements in one visit. Each sees what was committed before it began: so the budgets are those that there
     # are now that the lock is held and the entry is stored.
-    lock, named = budgets.share_lock(spender.tenant_id)
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"{lock}; {_SETTLE}; {_BUDGETS}",
-            [*named, *values, spender.tenant_id],
-        )
+        cursor.execute(_SETTLING, [spender.tenant_id, *values, spender.tenant_id])
         cursor.nextset()
         stored = cursor.fetchone()
         cursor.nextset()

@@ -12,6 +12,7 @@ from typing import Any
 
 from django.db import connection
 
+from assistant_site.db.prepared import Prepared
 from assistant_site.db.questions import Change, Place
 from assistant_site.db.written import Columns
 from runs import machine
@@ -32,15 +33,18 @@ def _taking_the_thread() -> Change:
     return Change(free_thread(Place("tenant"), Place("thread"), room=0), active_run_id=Place("run"))
 
 
+@cache
+def _starting() -> Prepared:
+    return Prepared(f"""WITH taken AS ({_taking_the_thread().sql} RETURNING 1)
+INSERT INTO {_RUN.table} ({_RUN.names}) SELECT {_RUN.places} FROM taken
+""")  # noqa: S608
+
+
 def start(run: Run) -> bool:
     """Stores a new run and lets it hold its thread. False: the thread takes none, or is not there."""
-    taking = _taking_the_thread()
-    sql = f"""WITH taken AS ({taking.sql} RETURNING 1)
-INSERT INTO {_RUN.table} ({_RUN.names}) SELECT {_RUN.places} FROM taken
-"""  # noqa: S608
-    given = taking.with_values({"tenant": run.tenant_id, "thread": run.thread_id, "run": run.pk})
+    given = _taking_the_thread().with_values({"tenant": run.tenant_id, "thread": run.thread_id, "run": run.pk})
     with connection.cursor() as cursor:
-        cursor.execute(sql, [*given, *_RUN.values(run)])
+        cursor.execute(_starting(), [*given, *_RUN.values(run)])
         if not cursor.rowcount:
             return False
     run._state.adding, run._state.db = False, connection.alias
@@ -49,7 +53,7 @@ INSERT INTO {_RUN.table} ({_RUN.names}) SELECT {_RUN.places} FROM taken
 
 # --- The claim -------------------------------------------------------------------------------------------------------
 
-_CLAIM = f"""UPDATE {_RUN.table} SET status = '{Status.IN_PROGRESS.value}', claim = %s, claimed_by = %s,
+_CLAIM = Prepared(f"""UPDATE {_RUN.table} SET status = '{Status.IN_PROGRESS.value}', claim = %s, claimed_by = %s,
     lease_until = statement_timestamp() + %s, started_at = %s, attempt = attempt + 1,
     event_position = event_position + 1
 FROM {_TENANTS} AS tenant
@@ -58,7 +62,7 @@ WHERE {_RUN.table}.id = %s AND {_RUN.table}.status = '{Status.QUEUED.value}' AND
     AND tenant.id = {_RUN.table}.tenant_id AND tenant.suspended_at IS NULL AND tenant.deletion_began_at IS NULL
     AND tenant.concurrent_runs IS NULL
 RETURNING {_RUN.of_table}, EXISTS (SELECT FROM metering_budget WHERE tenant_id = {_RUN.table}.tenant_id)
-"""  # noqa: S608 only names of this module
+""")  # noqa: S608 only names of this module
 
 
 def claim_at_once(
@@ -77,10 +81,10 @@ def claim_at_once(
 # --- A message's beginning -------------------------------------------------------------------------------------------
 
 _HELD = f"id = %s AND claim = %s AND status = '{Status.IN_PROGRESS.value}'"
-_OPEN = f"""WITH held AS (UPDATE {_RUN.table} SET event_position = %s WHERE {_HELD} RETURNING id),
+_OPEN = Prepared(f"""WITH held AS (UPDATE {_RUN.table} SET event_position = %s WHERE {_HELD} RETURNING id),
 message AS (INSERT INTO {_MESSAGE.table} ({_MESSAGE.names}) SELECT {_MESSAGE.places} FROM held)
 INSERT INTO {_STEP.table} ({_STEP.names}) SELECT {_STEP.places} FROM held
-"""  # noqa: S608
+""")  # noqa: S608
 
 
 def open_message(run: Run, position: int, message: Message, step: RunStep) -> bool:
@@ -97,7 +101,7 @@ def open_message(run: Run, position: int, message: Message, step: RunStep) -> bo
 # --- The good end ----------------------------------------------------------------------------------------------------
 
 # The thread comes before its message: so do all who lock both.
-_FINISH = f"""WITH ended AS (
+_FINISH = Prepared(f"""WITH ended AS (
     UPDATE {_RUN.table} SET status = %s, event_position = %s, spent = %s, turns = %s, completed_at = %s,
         incomplete_reason = %s, claim = NULL, lease_until = NULL, required_action = NULL, sealed = ''
     WHERE {_HELD} RETURNING id, thread_id
@@ -111,7 +115,7 @@ _FINISH = f"""WITH ended AS (
 )
 UPDATE {_STEP.table} AS step SET status = '{StepStatus.COMPLETED.value}', completed_at = %s, spent = %s
 FROM said WHERE step.id = %s
-"""  # noqa: S608
+""")  # noqa: S608
 
 
 def finish(run: Run, status: Status, position: int, message: Message, step: RunStep, **changes: Any) -> bool:

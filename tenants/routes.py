@@ -21,6 +21,7 @@ import orjson
 from django.conf import settings
 from django.db import connection
 
+from assistant_site.db.prepared import Prepared
 from assistant_site.llm.chat import Endpoint
 from tenants import encryption, health
 from tenants.encryption import Undecryptable
@@ -198,9 +199,11 @@ def routes_for(tenant_id: str, token_id: str, model: str) -> list[Route]:
 
 _TABLES = [model._meta.db_table for model in (Provider, ModelAlias, ModelProfile)]
 # One question for three tables, and in a tenth of the time that it takes as a union of querysets.
-_ALL = " UNION ALL ".join(
-    f"SELECT '{table}', to_jsonb(t)::text FROM {table} t WHERE tenant_id = %s OR tenant_id IS NULL"  # noqa: S608
-    for table in _TABLES
+_ALL = Prepared(
+    " UNION ALL ".join(
+        f"SELECT '{table}', to_jsonb(t)::text FROM {table} t WHERE tenant_id = %s OR tenant_id IS NULL"  # noqa: S608
+        for table in _TABLES
+    )
 )
 _kept: dict[str, tuple[float, Directory]] = {}
 

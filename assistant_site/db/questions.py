@@ -19,6 +19,8 @@ from django.db.models import Field, JSONField, Model, QuerySet
 from django.db.models.base import ModelState
 from django.db.models.sql import UpdateQuery
 
+from assistant_site.db.prepared import Prepared
+
 M = TypeVar("M", bound=Model)
 Read = Callable[[Any], Any]
 
@@ -31,7 +33,7 @@ class Statement:
     """SQL, and what is to stand at each of its places."""
 
     def __init__(self, sql: str, values: tuple[Any, ...]) -> None:
-        self.sql = sql
+        self.sql = Prepared(sql)
         self._values = values
 
     def with_values(self, given: Mapping[str, Any]) -> list[Any]:

@@ -1,14 +1,16 @@
-"""Queries that are put into SQL once give what the querysets give."""
+"""Queries that are put into SQL once give what the querysets give; what is prepared is as what is not."""
 
 import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.db import connection, connections, transaction
+from django.db import ProgrammingError, connection, connections, transaction
 from django.test.utils import CaptureQueriesContext
 from psycopg.pq import TransactionStatus
 
+from assistant_site.db import scope
+from assistant_site.db.prepared import Prepared
 from assistant_site.db.questions import loads
 from assistant_site.tests.callers import LocalCaller
 from assistant_site.wire.lists import PageQuery, rows_of_page
@@ -90,3 +92,47 @@ def test_a_page_of_messages_is_one_query(alice: LocalCaller) -> None:
     with CaptureQueriesContext(connection) as queries:
         assert len(alice.get(f"threads/{thread}/messages")["data"]) == 1
     assert len([query for query in queries if "threads_" in query["sql"]]) == 1
+
+
+COUNTED = Prepared("SELECT count(*) FROM threads_thread WHERE tenant_id = %s AND '100%%' = '100%%'")
+TWO = Prepared("SELECT %s::text || 'a'", "SELECT id FROM tenants_tenant WHERE id = %s")
+
+
+def asked(cursor: Any, statement: Prepared, *values: str) -> Any:
+    cursor.execute(statement, values)
+    return cursor.fetchone()[0]
+
+
+def test_what_is_prepared_is_told_the_present_scope_each_time(alice: LocalCaller, bob: LocalCaller) -> None:
+    alice.thread()
+    with connection.cursor() as cursor:
+        with scope.within(alice.tenant.pk):
+            assert asked(cursor, COUNTED, alice.tenant.pk) == 1
+        with scope.within(bob.tenant.pk):
+            assert asked(cursor, COUNTED, alice.tenant.pk) == 0
+        with scope.everything():
+            assert asked(cursor, COUNTED, alice.tenant.pk) == 1
+
+
+def test_several_prepared_statements_go_in_one_message(alice: LocalCaller) -> None:
+    with CaptureQueriesContext(connection) as queries, connection.cursor() as cursor:
+        assert asked(cursor, TWO, "b", alice.tenant.pk) == "ba"
+        assert cursor.nextset()
+        assert cursor.fetchone() == (alice.tenant.pk,)
+    [query] = queries
+    assert "FROM tenants_tenant WHERE id = '" in query["sql"]  # in words that say something
+
+
+def test_what_is_prepared_outlives_a_rollback_but_not_its_connection(another: Any) -> None:
+    hello = Prepared("SELECT 'hello ' || %s")
+    nonsense = Prepared("SELECT nonsense WHERE 'a' = %s")
+    with transaction.atomic(using=another.alias), another.cursor() as cursor:
+        assert asked(cursor, hello, "you") == "hello you"
+        with pytest.raises(ProgrammingError):
+            cursor.execute(nonsense, ["a"])
+        transaction.set_rollback(True, using=another.alias)
+    with another.cursor() as cursor:
+        assert asked(cursor, hello, "again") == "hello again"
+    another.close()
+    with another.cursor() as cursor:
+        assert asked(cursor, hello, "anew") == "hello anew"

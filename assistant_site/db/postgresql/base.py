@@ -1,4 +1,4 @@
-"""Django's PostgreSQL backend, with four things changed here; fewer indexes (`schema`), quicker queries (`compiler`).
+"""Django's PostgreSQL backend, with five things changed here; fewer indexes (`schema`), quicker queries (`compiler`).
 
 *A health check that costs no round trip.* An idle connection has nothing to read. If the server went away, its end of
 the connection is closed and the socket becomes readable: then the connection is dropped before it is used. `SELECT 1`
@@ -11,6 +11,8 @@ lasts; within one, a rollback takes it back, so after a rollback it is told agai
 
 *`BEGIN` goes with the first statement*, in the same message; psycopg would ask for it first, a round trip of its own.
 So psycopg never hears of transactions: whether one is due, Django's `autocommit` and the connection's status tell.
+
+*What is `Prepared`* is parsed and planned once for each connection.
 
 *Times are read by psycopg's C.* Django reads them in Python, to bring them to its time zone. The connection's is the
 same, always UTC.
@@ -26,12 +28,13 @@ from psycopg.types.datetime import TimestamptzLoader
 
 from assistant_site.db import scope, walls
 from assistant_site.db.postgresql.schema import SchemaEditor
+from assistant_site.db.prepared import Prepared
 
 _MAY_SET_ROLE = b"SELECT FROM pg_roles WHERE rolname = $1 AND pg_has_role(session_user, oid, $2)"
 
 
 # What may be sent behind another statement in one message, and nearly all that is sent.
-_COMPANIONABLE = ("SELECT ", "INSERT ", "UPDATE ", "DELETE ", "WITH ", "SAVEPOINT ")
+_COMPANIONABLE = ("SELECT ", "INSERT ", "UPDATE ", "DELETE ", "WITH ", "SAVEPOINT ", "EXECUTE ")
 
 
 class Cursor(base.Cursor):
@@ -41,6 +44,8 @@ class Cursor(base.Cursor):
 
     def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
         wrapper = self.wrapper
+        if type(query) is Prepared and wrapper is not None:
+            query = wrapper.calling(query)
         if wrapper is None or not (before := wrapper.due()):
             return super().execute(query, params, **options)  # type: ignore[misc]
         if not isinstance(query, str) or not query.startswith(_COMPANIONABLE):
@@ -76,12 +81,20 @@ class Cursor(base.Cursor):
 class DatabaseOperations(operations.DatabaseOperations):
     compiler_module = "assistant_site.db.postgresql.compiler"
 
+    def last_executed_query(self, cursor: Any, sql: Any, params: Any) -> str:
+        """For the log of queries, which is for people: what was prepared, not its number."""
+        if type(sql) is Prepared:
+            return str(cursor.connection.cursor().mogrify(str(sql), params))
+        found: str = super().last_executed_query(cursor, sql, params)
+        return found
+
 
 class DatabaseWrapper(base.DatabaseWrapper):
     SchemaEditorClass = SchemaEditor
     ops_class = DatabaseOperations
 
     told: str | None = None  # the scope that PostgreSQL was told last; None: unknown
+    _prepared: set[str]  # names of statements that PostgreSQL knows
     _role: str | None = None  # as whom tenants' work is done; empty: as who logged in; None: unknown
 
     def is_usable(self) -> bool:
@@ -97,6 +110,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         self.forget_scope()
+        self._prepared = set()
         connection = super().get_new_connection(conn_params)
         connection.adapters.register_loader("timestamptz", TimestamptzLoader)
         return connection
@@ -111,6 +125,16 @@ class DatabaseWrapper(base.DatabaseWrapper):
             cursor = self.connection.cursor()
             cursor.wrapper = self
         return cursor
+
+    def calling(self, query: Prepared) -> str:
+        """What to send for it, once this connection has it prepared."""
+        if self.connection.pgconn.transaction_status == TransactionStatus.INERROR:
+            return query  # nothing is carried out before the rollback
+        for name, words in query.parts:
+            if name not in self._prepared:
+                self._check(self.connection.pgconn.prepare(name.encode(), words.encode()))
+                self._prepared.add(name)
+        return query.call
 
     # --- What a statement needs before it --------------------------------------------------------------------------
 
@@ -175,8 +199,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def _ask(self, command: bytes, values: list[bytes] | None = None) -> Any:
         """A statement below Django and psycopg's cursors, which begins no transaction."""
         pgconn = self.connection.pgconn
+        return self._check(pgconn.exec_params(command, values) if values else pgconn.exec_(command))
+
+    def _check(self, result: Any) -> Any:
         with self.wrap_database_errors:
-            result = pgconn.exec_params(command, values) if values else pgconn.exec_(command)
             if result.status in (ExecStatus.COMMAND_OK, ExecStatus.TUPLES_OK):
                 return result
             if self.connection.closed:

@@ -1,0 +1,43 @@
+"""Statements that PostgreSQL parses and plans once for each connection, not each time they are sent.
+
+Of what a run's own statements cost PostgreSQL, between a third and two thirds is that (docs/adr/0015-speed.md). They go
+through Django's cursor like any other; `assistant_site.db.postgresql` sends `EXECUTE` with the values instead, in one
+message with whatever must be told before. A plan that was made while a table was small is made anew when PostgreSQL
+has counted the table again, about a minute after it has grown.
+"""
+
+import hashlib
+from typing import NamedTuple, Self
+
+
+class Part(NamedTuple):
+    name: str
+    words: str  # with $1, $2, …
+
+
+class Prepared(str):
+    """SQL with a `%s` wherever a value is given: one statement, or several that are sent in one message.
+
+    Only for SQL that is always the same, because each connection keeps what it has prepared. What type a value has must
+    follow from where it stands.
+    """
+
+    parts: list[Part]
+    call: str  # what is sent in its place
+
+    def __new__(cls, *statements: str) -> Self:
+        self = super().__new__(cls, "; ".join(statements))
+        self.parts = [_part(statement) for statement in statements]
+        calls = []
+        for statement, part in zip(statements, self.parts, strict=True):
+            places = ", ".join(["%s"] * statement.count("%s"))
+            calls.append(f"EXECUTE {part.name}({places})" if places else f"EXECUTE {part.name}")
+        self.call = "; ".join(calls)
+        return self
+
+
+def _part(statement: str) -> Part:
+    first, *rest = statement.split("%s")
+    numbered = first + "".join(f"${number}{text}" for number, text in enumerate(rest, 1))
+    digest = hashlib.blake2s(statement.encode(), digest_size=8).hexdigest()
+    return Part(f"holdfast_{digest}", numbered.replace("%%", "%"))
