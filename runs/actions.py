@@ -292,8 +292,9 @@ def _refuse_if_exhausted(run: Run) -> None:
 
 def announce(run: Run, first: Telling) -> None:
     """Tells of a committed new run and asks for a worker."""
-    told = RunObjectSerializer.of(run)
-    tell(run, 0, [*first, ("thread.run.created", told), ("thread.run.queued", told)])
+    shown = RunObjectSerializer.of(run)
+    told = [*first, ("thread.run.created", shown), ("thread.run.queued", shown)]
+    once_committed(lambda: enqueue_run(run.pk, run.tenant_id, told))
 
 
 def tell(run: Run, after: int, told: Telling) -> None:

@@ -25,6 +25,14 @@ class ValkeyBroker(RedisBroker):  # type: ignore[misc]
         return valkey.blocking()
 
 
+class PipelineBroker(ValkeyBroker):
+    """Puts tasks into the queue when its pipeline is carried out, together with what else is in that."""
+
+    def __init__(self, pipeline: Any) -> None:
+        self.list_key = of_this_process().list_key
+        self.connection = pipeline
+
+
 @lru_cache(maxsize=1)
 def of_this_process() -> ValkeyBroker:
     """Kept, because django-q2 would build a broker for each task."""

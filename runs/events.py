@@ -84,6 +84,14 @@ class Told:
     data: bytes
 
 
+def begin(pipeline: Any, run_id: str, told: Telling) -> None:
+    """Adds to a pipeline of Valkey's what begins the stream of a new run: `told`, from position 1 on."""
+    for position, (name, data) in enumerate(told, 1):
+        pipeline.execute_command("XADD", key(run_id), f"{position}-0", b"e", name, b"d", dumps(data))
+    if told:
+        pipeline.expire(key(run_id), kept_seconds())
+
+
 def append(
     run_id: str, after: int, told: Iterable[tuple[str, dict[str, Any]]], *, wait: bool = True, end: int | None = None
 ) -> None:

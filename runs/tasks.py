@@ -5,7 +5,8 @@ import logging
 from django_q.tasks import async_task
 
 from assistant_site import valkey
-from runs import broker
+from runs import broker, events
+from runs.events import Telling
 
 logger = logging.getLogger(__name__)
 
@@ -17,9 +18,16 @@ def execute_run(run_id: str, tenant_id: str) -> None:
     of_this_process().submit(run_id, tenant_id)
 
 
-def enqueue_run(run_id: str, tenant_id: str) -> None:
-    """Asks for a worker. If Valkey is away the ticker finds the queued row some seconds later."""
+def enqueue_run(run_id: str, tenant_id: str, told: Telling | None = None) -> None:
+    """Asks for a worker, and tells the first events of a run that is new, in one visit to Valkey.
+
+    If that is away the ticker finds the queued row some seconds later, and whoever takes it tells what was not told.
+    """
+    pipeline = valkey.blocking().pipeline()
+    events.begin(pipeline, run_id, told or [])
+    queue = broker.PipelineBroker(pipeline)
+    async_task("runs.tasks.execute_run", run_id, tenant_id, task_name=run_id, broker=queue)
     try:
-        async_task("runs.tasks.execute_run", run_id, tenant_id, task_name=run_id, broker=broker.of_this_process())
+        pipeline.execute()
     except valkey.Failed as error:
         logger.warning("%s could not be put into the queue, a worker's ticker will find it: %s", run_id, error)

@@ -47,7 +47,7 @@ def mute(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
     def silence() -> None:
         monkeypatch.setattr(events, "append", lambda *args, **options: None)
-        monkeypatch.setattr(actions, "enqueue_run", lambda run_id, tenant_id: None)
+        monkeypatch.setattr(actions, "enqueue_run", lambda run_id, tenant_id, told=None: None)
 
     def speak() -> None:
         monkeypatch.setattr(events, "append", append)

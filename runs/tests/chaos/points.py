@@ -212,8 +212,8 @@ def install_web(folder: Path, member: str) -> None:
     for action in ("submit_tool_outputs", "cancel_run", "start_run"):
         _note_inside(actions, action)
     _before(reach, actions, "announce", "created")
-    _before(reach, actions, "enqueue_run", "announced", lambda run_id, tenant_id: doing("start_run"))
-    _before(reach, actions, "enqueue_run", "outputs told", lambda run_id, tenant_id: doing("submit_tool_outputs"))
+    _before(reach, actions, "enqueue_run", "announced", lambda *_: doing("start_run"))
+    _before(reach, actions, "enqueue_run", "outputs told", lambda *_: doing("submit_tool_outputs"))
     _before(reach, events, "append", "outputs submitted", lambda *_, **__: doing("submit_tool_outputs"))
     _before(reach, events, "append", "cancelled by web", lambda *_, **__: doing("cancel_run"))
     _before(reach, valkey, "tell_workers_to_stop", "cancelling")
