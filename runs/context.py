@@ -6,16 +6,15 @@ sent of it.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 from django.db.models import QuerySet
 
-from assistant_site.db.questions import Place, Question
 from assistant_site.llm.tokens import estimate_message, estimate_request
 from assistant_site.wire.ids import moment_id
 from runs import images
 from runs.models import Run, RunStep, StepStatus
+from runs.moves import NEWEST
 from runs.windows import window_of
 from tenants.routes import Profile
 from threads.models import Message
@@ -31,7 +30,7 @@ WINDOW_TOKENS = 4_000
 # Parameters of a request that an assistant's `model_params` do not decide.
 OUR_PARAMS = frozenset({"model", "messages", "tools", "tool_choice", "stream", "stream_options", "n", "functions"})
 
-_FIRST_PAGE = 20
+_FIRST_PAGE = NEWEST
 _PAGE = 200
 
 
@@ -142,21 +141,14 @@ def thread_rows(run: Run) -> QuerySet[Message]:
     return rows
 
 
-@cache
-def _newest(most: int) -> Question[Message]:
-    """What `newest_first` asks at first, put into SQL only once: each run asks it, and most ask nothing else."""
-    rows = Message.objects.across_tenants().filter(thread_id=Place("thread")).exclude(run_id=Place("run"))
-    return Question(rows.order_by("-pk")[:most])
-
-
 def newest_first(run: Run, most: int | None) -> Iterator[Message]:
     """The thread's messages, page by page."""
     before: str | None = None
     size = _FIRST_PAGE
     while most is None or most > 0:
         size = size if most is None else min(size, most)
-        if before is None and not run.is_terminal:
-            rows = _newest(size).ask(thread=run.thread_id, run=run.pk)
+        if before is None and run.newest is not None:
+            rows, run.newest = run.newest[:size], None
         else:
             page = thread_rows(run)
             rows = list((page if before is None else page.filter(pk__lt=before)).order_by("-pk")[:size])

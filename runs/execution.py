@@ -131,7 +131,7 @@ class Execution(Hearing):
         return True
 
     def claim_and_prepare(self) -> Claimed | None:
-        found = holding.claim(self.run_id, self.owner)
+        found = holding.claim(self.run_id, self.owner, self.tenant_id)
         if found is None:
             return None
         run, told = found

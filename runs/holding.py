@@ -45,7 +45,7 @@ def lease_end() -> Any:
     return Now() + timedelta(seconds=settings.RUN_LEASE_SECONDS)
 
 
-def claim(run_id: str, owner: str) -> tuple[Run, Telling] | None:
+def claim(run_id: str, owner: str, tenant_id: str) -> tuple[Run, Telling] | None:
     """Takes a queued run; None if it is not to be had. Nothing of it is open: who queued it saw to that.
 
     Those of a suspended tenant stay in the queue, until it is resumed or their time is over. Raises `AtLimit` if its
@@ -55,6 +55,7 @@ def claim(run_id: str, owner: str) -> tuple[Run, Telling] | None:
     taken_at_once = moves.claim_at_once(
         run_id,
         owner,
+        tenant_id=tenant_id,
         now=now,
         lease=timedelta(seconds=settings.RUN_LEASE_SECONDS),
         queued_after=now - timedelta(seconds=FRESH_SECONDS),

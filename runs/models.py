@@ -14,7 +14,7 @@ from assistant_site.wire.ids import WireIdField
 from runs.machine import ACTIVE, TERMINAL, Status
 from tenants.encryption import EncryptedField, SealedJSONField
 from tenants.models import TenantModel
-from threads.models import Thread
+from threads.models import Message, Thread
 
 
 class Run(TenantModel):
@@ -70,9 +70,11 @@ class Run(TenantModel):
     attempt = models.IntegerField(default=0)
     event_position = models.BigIntegerField(default=0)
 
-    # Not stored: who answers the turn that its holder is taking, and whether something is reserved for it.
+    # Not stored: who answers the turn that its holder is taking, whether something is reserved for it, and the thread's
+    # newest messages, newest first, as they were when the run was claimed, until its first turn has looked at them.
     route: Any = None
     has_reserved = False
+    newest: list[Message] | None = None
 
     class Meta(TenantModel.Meta):
         indexes = [

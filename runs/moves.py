@@ -18,11 +18,13 @@ from assistant_site.db.written import Columns
 from runs import machine
 from runs.machine import Status
 from runs.models import Run, RunStep, StepStatus
+from tenants import routes
 from tenants.models import Tenant
 from threads.actions import free_thread
 from threads.models import Message, Thread
 
 _RUN, _STEP, _MESSAGE = Columns(Run), Columns(RunStep), Columns(Message)
+NEWEST = 20  # messages
 _THREADS, _TENANTS = Thread._meta.db_table, Tenant._meta.db_table
 
 # --- The beginning ---------------------------------------------------------------------------------------------------
@@ -53,7 +55,7 @@ def start(run: Run) -> bool:
 
 # --- The claim -------------------------------------------------------------------------------------------------------
 
-_CLAIM = Prepared(f"""UPDATE {_RUN.table} SET status = '{Status.IN_PROGRESS.value}', claim = %s, claimed_by = %s,
+_CLAIM = f"""UPDATE {_RUN.table} SET status = '{Status.IN_PROGRESS.value}', claim = %s, claimed_by = %s,
     lease_until = statement_timestamp() + %s, started_at = %s, attempt = attempt + 1,
     event_position = event_position + 1
 FROM {_TENANTS} AS tenant
@@ -62,20 +64,49 @@ WHERE {_RUN.table}.id = %s AND {_RUN.table}.status = '{Status.QUEUED.value}' AND
     AND tenant.id = {_RUN.table}.tenant_id AND tenant.suspended_at IS NULL AND tenant.deletion_began_at IS NULL
     AND tenant.concurrent_runs IS NULL
 RETURNING {_RUN.of_table}, EXISTS (SELECT FROM metering_budget WHERE tenant_id = {_RUN.table}.tenant_id)
-""")  # noqa: S608 only names of this module
+"""  # noqa: S608 only names of this module
+_NEWEST = f"""SELECT {_MESSAGE.names} FROM {_MESSAGE.table}
+WHERE thread_id = (SELECT thread_id FROM {_RUN.table} WHERE id = %s) AND run_id IS DISTINCT FROM %s
+ORDER BY id DESC LIMIT {NEWEST}
+"""  # noqa: S608
+_CLAIM_AND_READ = Prepared(_CLAIM, _NEWEST)
+_CLAIM_AND_READ_ALL = Prepared(_CLAIM, _NEWEST, routes.QUESTION)
 
 
 def claim_at_once(
-    run_id: str, owner: str, *, now: datetime, lease: timedelta, queued_after: datetime, position: int
+    run_id: str,
+    owner: str,
+    *,
+    tenant_id: str,
+    now: datetime,
+    lease: timedelta,
+    queued_after: datetime,
+    position: int,
 ) -> tuple[Run, bool] | None:
     """Takes a queued run whose tenant has no limit, if it was queued after that moment and its stream is no longer than
-    that; with it, whether its tenant has budgets. None: it is not to be had, or not so simply."""
+    that; with it, whether its tenant has budgets. None: it is not to be had, or not so simply.
+
+    In the same visit comes what its first turn needs: the newest messages (`Run.newest`), and the tenant's routes.
+    """
     machine.check(Status.QUEUED, Status.IN_PROGRESS)
-    values: list[Any] = [uuid.uuid4(), owner, lease, now, run_id, position, queued_after]
+    values: list[Any] = [uuid.uuid4(), owner, lease, now, run_id, position, queued_after, run_id, run_id]
+    knows_routes = routes.is_known(tenant_id)
     with connection.cursor() as cursor:
-        cursor.execute(_CLAIM, values)
+        if knows_routes:
+            cursor.execute(_CLAIM_AND_READ, values)
+        else:
+            cursor.execute(_CLAIM_AND_READ_ALL, [*values, *routes.values_of(tenant_id)])
         found = cursor.fetchone()
-    return None if found is None else (_RUN.row(found), bool(found[-1]))
+        cursor.nextset()
+        newest = cursor.fetchall()
+        if not knows_routes:
+            cursor.nextset()
+            routes.keep(tenant_id, cursor.fetchall())
+    if found is None:
+        return None
+    run = _RUN.row(found)
+    run.newest = [_MESSAGE.row(row) for row in newest]
+    return run, bool(found[-1])
 
 
 # --- A message's beginning -------------------------------------------------------------------------------------------

@@ -76,7 +76,7 @@ def test_only_the_operator_deletes_tenants(alice: LocalCaller, bob: LocalCaller)
 
 def test_runs_of_a_tenant_that_is_deleted_stop(alice: LocalCaller) -> None:
     run = queued_run(alice)
-    assert holding.claim(run, "worker") is not None
+    assert holding.claim(run, "worker", alice.tenant.pk) is not None
     deletion.begin(alice.tenant)
     assert Run.objects.of(alice.tenant).get(pk=run).status == "cancelling"
 
@@ -150,10 +150,10 @@ def test_queued_runs_of_a_suspended_tenant_wait_for_its_return(alice: LocalCalle
     assert waits() == [True, True]
     Tenant.objects.filter(pk=alice.tenant.pk).update(suspended_at=timezone.now())
     assert waits() == [False, True]
-    assert holding.claim(hers, "worker") is None
+    assert holding.claim(hers, "worker", alice.tenant.pk) is None
     Tenant.objects.filter(pk=alice.tenant.pk).update(suspended_at=None)
     assert waits() == [True, True]
-    assert holding.claim(hers, "worker") is not None
+    assert holding.claim(hers, "worker", alice.tenant.pk) is not None
 
 
 @pytest.mark.slow

@@ -66,7 +66,7 @@ def test_a_run_without_budgets_pays_one_statement(alice: LocalCaller) -> None:
         with CaptureQueriesContext(connection) as creating:
             made = alice.post(f"threads/{alice.thread('hi')}/runs", {"assistant_id": assistant})
         assert made.status == 200
-        run, _ = holding.claim(made["id"], "test") or pytest.fail("not to be had")
+        run, _ = holding.claim(made["id"], "test", alice.tenant.pk) or pytest.fail("not to be had")
         with CaptureQueriesContext(connection) as finishing:
             holding.finish(run, run.event_position, 1, usage or spent, message=None)
         return [query["sql"] for query in creating], [query["sql"] for query in finishing]

@@ -127,7 +127,7 @@ def test_a_cancel_that_comes_at_the_last_moment_spares_no_tokens(lena: LiveCalle
 def test_a_turn_that_was_counted_is_not_counted_again_when_its_run_is_cancelled(alice: LocalCaller) -> None:
     thread = alice.thread("Hello")
     made = alice.post(f"threads/{thread}/runs", {"assistant_id": alice.assistant()})
-    run, _ = holding.claim(made["id"], "test") or pytest.fail("not to be had")
+    run, _ = holding.claim(made["id"], "test", alice.tenant.pk) or pytest.fail("not to be had")
     spent = usage_json(Usage(7, 3))
     step, _ = holding.open_calls(run, run.event_position, 1)
     holding.keep_calls(run, run.event_position, step, [], spent, "")

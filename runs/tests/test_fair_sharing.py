@@ -77,7 +77,7 @@ def test_runs_that_wait_are_found_by_tenant_and_age(alice: LocalCaller, bob: Loc
         body = {"assistant_id": assistant, "thread": HELLO}
         made[caller.tenant.pk] = [caller.post("threads/runs", body)["id"] for _ in range(3)]
     Tenant.objects.filter(pk=bob.tenant.pk).update(concurrent_runs=2)
-    assert holding.claim(made[bob.tenant.pk][0], "somebody")
+    assert holding.claim(made[bob.tenant.pk][0], "somebody", bob.tenant.pk)
     rooms = {each.tenant_id: each.room for each in picking.waiting()}
     assert (rooms[alice.tenant.pk], rooms[bob.tenant.pk]) == (None, 1)
     turns = {alice.tenant.pk: 1, bob.tenant.pk: 5}
@@ -87,9 +87,9 @@ def test_runs_that_wait_are_found_by_tenant_and_age(alice: LocalCaller, bob: Loc
         *((bob.tenant.pk, run) for run in made[bob.tenant.pk][1:]),
     ]
     assert picking.oldest(turns, but=but, queued_for=60) == []
-    assert holding.claim(made[bob.tenant.pk][1], "somebody")
+    assert holding.claim(made[bob.tenant.pk][1], "somebody", bob.tenant.pk)
     with pytest.raises(holding.AtLimit):
-        holding.claim(made[bob.tenant.pk][2], "somebody")
+        holding.claim(made[bob.tenant.pk][2], "somebody", bob.tenant.pk)
     assert Run.objects.of(bob.tenant).get(pk=made[bob.tenant.pk][2]).status == "queued"
 
 
@@ -104,7 +104,7 @@ def test_a_tenant_may_have_so_many_runs_waiting(alice: LocalCaller) -> None:
         assert (refused.status, refused.body["error"]["code"]) == (429, "rate_limit_exceeded")
         assert "Limit 2, Used 2, Requested 1" in refused.body["error"]["message"]
         assert refused.headers["retry-after"] == "1"
-    assert holding.claim(runs[0], "somebody")
+    assert holding.claim(runs[0], "somebody", alice.tenant.pk)
     assert alice.post(f"threads/{thread}/runs", {"assistant_id": assistant}).status == 200
 
 

@@ -32,7 +32,7 @@ def queued_long_ago(alice: LocalCaller, run_id: str) -> Run:
 
 def claimed(run_id: str) -> Run:
     """Claimed and told, as a worker does it."""
-    found = holding.claim(run_id, "somebody")
+    found = holding.claim(run_id, "somebody", Run.objects.across_tenants().get(pk=run_id).tenant_id)
     assert found is not None
     run, telling = found
     events.append(run.pk, run.event_position, telling, wait=False)

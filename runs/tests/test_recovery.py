@@ -25,7 +25,7 @@ class DyingWorker:
         self.alice = alice
         self.thread = alice.thread("Hello")
         made = alice.post(f"threads/{self.thread}/runs", {"assistant_id": alice.assistant()})
-        claimed = holding.claim(made["id"], "somebody")
+        claimed = holding.claim(made["id"], "somebody", alice.tenant.pk)
         assert claimed is not None
         self.run, told = claimed
         self.position = self.run.event_position
@@ -124,7 +124,7 @@ def test_of_a_stream_that_was_lost_nothing_is_told_twice(worker: DyingWorker) ->
 def test_the_third_death_fails_the_run(worker: DyingWorker) -> None:
     for _ in range(2):
         assert worker.die().status == "queued"
-        claimed = holding.claim(worker.run.pk, "another")
+        claimed = holding.claim(worker.run.pk, "another", worker.run.tenant_id)
         assert claimed is not None
         worker.run = claimed[0]
     failed = worker.die()
@@ -232,7 +232,7 @@ def test_code_that_a_dead_worker_was_running_is_kept(worker: DyingWorker) -> Non
     assert step.step_details["tool_calls"] == [SEARCHED, code_call("print(1)", "1\n"), FUNCTION]
     [rest] = worker.told()[-3].data["delta"]["step_details"]["tool_calls"]
     assert rest == {"index": 2, **FUNCTION}
-    claimed = holding.claim(run.pk, "another")
+    claimed = holding.claim(run.pk, "another", run.tenant_id)
     assert claimed is not None
     assert holding.kept_calls(claimed[0]) == step
 
