@@ -13,7 +13,7 @@ from django.utils import timezone
 from assistant_site.wire.ids import WireIdField
 from runs.machine import ACTIVE, TERMINAL, Status
 from tenants.encryption import EncryptedField, SealedJSONField
-from tenants.models import TenantModel
+from tenants.models import TenantModel, tenant_of_parent
 from threads.models import Message, Thread
 
 
@@ -137,6 +137,7 @@ class RunStep(TenantModel):
     """What one model turn led to: a message, or the calls of tools. `turn` counts the run's model turns from 1."""
 
     wire_noun = "run step"
+    tenant = tenant_of_parent("runsteps")
 
     id = WireIdField(prefix="step_")
     run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="steps", db_index=False)

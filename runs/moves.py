@@ -12,6 +12,7 @@ from typing import Any
 
 from django.db import connection
 
+from assistant_site.db import scope
 from assistant_site.db.prepared import Prepared
 from assistant_site.db.questions import Change, Place
 from assistant_site.db.written import Columns
@@ -91,7 +92,7 @@ def claim_at_once(
     machine.check(Status.QUEUED, Status.IN_PROGRESS)
     values: list[Any] = [uuid.uuid4(), owner, lease, now, run_id, position, queued_after, run_id, run_id]
     knows_routes = routes.is_known(tenant_id)
-    with connection.cursor() as cursor:
+    with scope.of_tenant(tenant_id), connection.cursor() as cursor:
         if knows_routes:
             cursor.execute(_CLAIM_AND_READ, values)
         else:

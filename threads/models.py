@@ -10,7 +10,7 @@ from django.db import models
 from django.utils import timezone
 
 from assistant_site.wire.ids import WireIdField
-from tenants.models import TenantModel
+from tenants.models import TenantModel, tenant_of_parent
 
 MAX_MESSAGES = 100_000
 MAX_TITLE = 200
@@ -61,6 +61,7 @@ class Message(TenantModel):
     """`content` is stored as it is answered: a list of parts, texts with their annotations."""
 
     wire_noun = "message"
+    tenant = tenant_of_parent("messages")
 
     id = WireIdField(prefix="msg_")
     thread = models.ForeignKey(Thread, on_delete=models.CASCADE, related_name="messages", db_index=False)

@@ -3,7 +3,7 @@
 from tenants.models.end_users import EndUser
 from tenants.models.kept_answers import KeptAnswer
 from tenants.models.providers import ModelAlias, ModelProfile, Provider
-from tenants.models.scoping import TenantManager, TenantModel, TenantQuerySet, UnscopedQuery
+from tenants.models.scoping import TenantManager, TenantModel, TenantQuerySet, UnscopedQuery, tenant_of_parent
 from tenants.models.tenant import Tenant, WhenBusy, check_hosts
 from tenants.models.tokens import ApiToken, MadeFor
 
@@ -22,4 +22,5 @@ __all__ = [
     "UnscopedQuery",
     "WhenBusy",
     "check_hosts",
+    "tenant_of_parent",
 ]
