@@ -24,6 +24,10 @@ class Columns(Generic[M]):
         return list(self.model._meta.concrete_fields)
 
     @cached_property
+    def count(self) -> int:
+        return len(self._fields)
+
+    @cached_property
     def names(self) -> str:
         return ", ".join(field.column for field in self._fields)
 
@@ -55,7 +59,7 @@ class Columns(Generic[M]):
 
     def row(self, found: Any) -> M:
         """A row as it was found, its columns first."""
-        values = list(found[: len(self._fields)])
+        values = list(found[: self.count])
         for at, convert in self._converters:
             values[at] = convert(values[at], None, connection)
         return self.model.from_db(connection.alias, self._attributes, values)
