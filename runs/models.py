@@ -19,6 +19,7 @@ from threads.models import Message, Thread
 
 class Run(TenantModel):
     wire_noun = "run"
+    tenant = tenant_of_parent("runs")
 
     id = WireIdField(prefix="run_")
     thread = models.ForeignKey(Thread, on_delete=models.CASCADE, related_name="runs", db_index=False)
