@@ -6,10 +6,12 @@ sent of it.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 from django.db.models import QuerySet
 
+from assistant_site.db.questions import Place, Question
 from assistant_site.llm.tokens import estimate_message, estimate_request
 from assistant_site.wire.ids import moment_id
 from runs import images
@@ -31,7 +33,7 @@ WINDOW_TOKENS = 4_000
 OUR_PARAMS = frozenset({"model", "messages", "tools", "tool_choice", "stream", "stream_options", "n", "functions"})
 
 _FIRST_PAGE = NEWEST
-_PAGE = 200
+_PAGE = 400
 
 
 UNKNOWN = Profile()
@@ -141,25 +143,46 @@ def thread_rows(run: Run) -> QuerySet[Message]:
     return rows
 
 
-def newest_first(run: Run, most: int | None) -> Iterator[Message]:
+class Said(NamedTuple):
+    """What a model is shown of a message."""
+
+    pk: str
+    role: str
+    content: list[Chat]
+
+
+@cache
+def _older() -> Question[Message]:
+    """A page of what a run sees of its thread before a message."""
+    rows = Message.objects.across_tenants().filter(thread_id=Place("thread"), pk__lt=Place("before"))
+    return Question(rows.exclude(run_id=Place("run")).order_by("-pk").only(*Said._fields)[:_PAGE])
+
+
+def newest_first(run: Run, most: int | None) -> Iterator[Message | Said]:
     """The thread's messages, page by page."""
-    before: str | None = None
+    before = ""
     size = _FIRST_PAGE
     while most is None or most > 0:
         size = size if most is None else min(size, most)
-        if before is None and run.newest is not None:
+        rows: Sequence[Message | Said]
+        if not before and run.newest is not None:
             rows, run.newest = run.newest[:size], None
+        elif before and size == _PAGE and not run.is_terminal:
+            rows = [Said(*values) for values in _older().ask_values(thread=run.thread_id, before=before, run=run.pk)]
         else:
             page = thread_rows(run)
-            rows = list((page if before is None else page.filter(pk__lt=before)).order_by("-pk")[:size])
+            rows = list((page.filter(pk__lt=before) if before else page).order_by("-pk")[:size])
         yield from rows
         if len(rows) < size:
             return
         before, most, size = rows[-1].pk, None if most is None else most - size, _PAGE
 
 
-def as_chat(message: Message) -> Chat | None:
+def as_chat(message: Message | Said) -> Chat | None:
     """A message in the words of chat completions; None if there is nothing to show."""
+    match message.content:
+        case [{"type": "text", "text": {"value": str(text), "annotations": []}}]:  # nearly all are so
+            return {"role": message.role, "content": text}
     parts: list[Chat] = []
     for part in message.content:
         if part["type"] == "text":

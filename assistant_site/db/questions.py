@@ -10,7 +10,7 @@ For what every request asks; anything else is better written as a queryset.
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
 import orjson
@@ -57,11 +57,22 @@ class Question(Statement, Generic[M]):
             cursor.execute(self.sql, self.with_values(given))
             return [self._row(list(values)) for values in cursor.fetchall()]
 
-    def _row(self, values: list[Any]) -> M:
-        """As `Model.from_db` does it, but all at once, as unpickling does."""
+    def ask_values(self, **given: str) -> Iterator[list[Any]]:
+        """What was selected of each row, without making a row of it: half the time where there are hundreds."""
+        with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+            cursor.execute(self.sql, self.with_values(given))
+            found = cursor.fetchall()
+        return (self._read(list(values)) for values in found)
+
+    def _read(self, values: list[Any]) -> list[Any]:
         for place, read in self._readers:
             if values[place] is not None:
                 values[place] = read(values[place])
+        return values
+
+    def _row(self, values: list[Any]) -> M:
+        """As `Model.from_db` does it, but all at once, as unpickling does."""
+        self._read(values)
         row = self._model.__new__(self._model)
         state = row._state = ModelState()
         state.adding, state.db = False, DEFAULT_DB_ALIAS
