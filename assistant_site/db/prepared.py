@@ -2,8 +2,8 @@
 
 Of what a run's own statements cost PostgreSQL, between a third and two thirds is that (docs/adr/0015-speed.md). They go
 through Django's cursor like any other; `assistant_site.db.postgresql` sends `EXECUTE` with the values instead, in one
-message with whatever must be told before. A plan that was made while a table was small is made anew when PostgreSQL
-has counted the table again, about a minute after it has grown.
+message with whatever must be told before. A plan that was made while a table was small stays until PostgreSQL counts
+the table again, so none may read a table whole that has an index for the question: the backend sees to that too.
 """
 
 import hashlib

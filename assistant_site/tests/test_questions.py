@@ -14,6 +14,7 @@ from assistant_site.db.prepared import Prepared
 from assistant_site.db.questions import loads
 from assistant_site.tests.callers import LocalCaller
 from assistant_site.wire.lists import PageQuery, rows_of_page
+from tenants.models import Tenant
 from threads.models import Message, Thread
 
 
@@ -136,3 +137,32 @@ def test_what_is_prepared_outlives_a_rollback_but_not_its_connection(another: An
     another.close()
     with another.cursor() as cursor:
         assert asked(cursor, hello, "anew") == "hello anew"
+
+
+def test_what_is_prepared_reads_no_table_whole(another: Any) -> None:
+    """Its plan outlives the size that the table had, so it goes by the index though one page would be quicker read."""
+    names = "SELECT name FROM tenants_tenant WHERE id = %s"
+    Tenant.objects.create(name="Carol")
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE tenants_tenant")
+        for sql, how in ((names, "Seq Scan"), (Prepared(names), "Index Scan"), (names, "Seq Scan")):
+            explained = f"EXPLAIN {sql}"
+            cursor.execute(Prepared(explained) if isinstance(sql, Prepared) else explained, ["tenant_x"])
+            assert how in str(cursor.fetchall())
+
+
+def test_a_rollback_does_not_make_others_go_by_index(another: Any) -> None:
+    def setting(cursor: Any) -> Any:
+        cursor.execute("SELECT current_setting('enable_seqscan')")
+        return cursor.fetchone()[0]
+
+    with another.cursor() as cursor:
+        assert asked(cursor, Prepared("SELECT current_setting('enable_seqscan') || %s"), "") == "off"
+        with transaction.atomic(using=another.alias):
+            assert setting(cursor) == "on"
+            transaction.set_rollback(True, using=another.alias)
+        assert setting(cursor) == "on"
+        with transaction.atomic(using=another.alias):
+            assert asked(cursor, Prepared("SELECT current_setting('enable_seqscan') || %s"), "") == "off"
+            transaction.set_rollback(True, using=another.alias)
+        assert asked(cursor, Prepared("SELECT current_setting('enable_seqscan') || %s"), "") == "off"

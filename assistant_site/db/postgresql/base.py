@@ -12,7 +12,8 @@ lasts; within one, a rollback takes it back, so after a rollback it is told agai
 *`BEGIN` goes with the first statement*, in the same message; psycopg would ask for it first, a round trip of its own.
 So psycopg never hears of transactions: whether one is due, Django's `autocommit` and the connection's status tell.
 
-*What is `Prepared`* is parsed and planned once for each connection.
+*What is `Prepared`* is parsed and planned once for each connection. Its plan must stay good when tables grow, so it is
+not made to read them whole: while such statements are sent `enable_seqscan` is off, for all others it is on.
 
 *Times are read by psycopg's C.* Django reads them in Python, to bring them to its time zone. The connection's is the
 same, always UTC.
@@ -44,19 +45,20 @@ class Cursor(base.Cursor):
 
     def execute(self, query: Any, params: Any = None, **options: Any) -> Any:
         wrapper = self.wrapper
-        if type(query) is Prepared and wrapper is not None:
+        is_prepared = type(query) is Prepared
+        if is_prepared and wrapper is not None:
             query = wrapper.calling(query)
-        if wrapper is None or not (before := wrapper.due()):
+        if wrapper is None or not (before := wrapper.due(by_index=is_prepared)):
             return super().execute(query, params, **options)  # type: ignore[misc]
         if not isinstance(query, str) or not query.startswith(_COMPANIONABLE):
             wrapper.prepare()
             return super().execute(query, params, **options)  # type: ignore[misc]
         told = scope.present()
-        wrapper.told = None
+        wrapper.told = wrapper.by_index = None
         words = "; ".join(before)
         words = words if params is None else words.replace("%", "%%")
         super().execute(f"{words}; {query}", params, **options)  # type: ignore[misc]
-        wrapper.told = told
+        wrapper.told, wrapper.by_index = told, is_prepared
         for _ in before:
             self.nextset()  # type: ignore[attr-defined]
         return self
@@ -94,6 +96,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     ops_class = DatabaseOperations
 
     told: str | None = None  # the scope that PostgreSQL was told last; None: unknown
+    by_index: bool | None = None  # whether it was told to make its plans so; None: unknown
     _prepared: set[str]  # names of statements that PostgreSQL knows
     _role: str | None = None  # as whom tenants' work is done; empty: as who logged in; None: unknown
 
@@ -138,12 +141,14 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     # --- What a statement needs before it --------------------------------------------------------------------------
 
-    def due(self) -> list[str]:
-        """The statements that PostgreSQL must be told before anything else is asked."""
+    def due(self, *, by_index: bool = False) -> list[str]:
+        """The statements that PostgreSQL must be told before anything else is asked, or what is to go `by_index`."""
         status = self.connection.pgconn.transaction_status
         if status == TransactionStatus.INERROR:
             return []  # nothing is carried out before the rollback
         before = self._scope_words()
+        if self.by_index is not by_index:
+            before.append(f"SET enable_seqscan = {'off' if by_index else 'on'}")
         if status == TransactionStatus.IDLE and not self.autocommit:
             before.insert(0, self._begin_words())
         return before
@@ -152,9 +157,9 @@ class DatabaseWrapper(base.DatabaseWrapper):
         """Has PostgreSQL show what the present scope allows, in a transaction if one is due. It may know already."""
         if before := self.due():
             told = scope.present()
-            self.told = None
+            self.told = self.by_index = None
             self._ask("; ".join(before).encode())
-            self.told = told
+            self.told, self.by_index = told, False
 
     def _begin_words(self) -> str:
         level = self.connection.isolation_level
@@ -180,7 +185,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def forget_scope(self) -> None:
         """Nothing is known any more of what PostgreSQL was told, and of the roles that there are."""
-        self.told = self._role = None
+        self.told = self.by_index = self._role = None
 
     def _own_role(self) -> str:
         role = self.settings_dict["OPTIONS"].get("assume_role")
@@ -211,13 +216,13 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def _commit(self) -> Any:
         if self.connection is not None and self.connection.info.transaction_status == TransactionStatus.INERROR:
-            self.told = None  # PostgreSQL makes a rollback of it
+            self.told = self.by_index = None  # PostgreSQL makes a rollback of it
         return super()._commit()  # type: ignore[misc]
 
     def _rollback(self) -> Any:
-        self.told = None
+        self.told = self.by_index = None
         return super()._rollback()  # type: ignore[misc]
 
     def _savepoint_rollback(self, sid: str) -> None:
         super()._savepoint_rollback(sid)  # type: ignore[misc]
-        self.told = None
+        self.told = self.by_index = None
