@@ -84,10 +84,15 @@ class Told:
     data: bytes
 
 
+def _add(pipeline: Any, stream: str, position: int, name: str, data: bytes) -> None:
+    """An entry of a stream, as `read_entries` takes it apart; `_APPEND` makes the same."""
+    pipeline.execute_command("XADD", stream, b"%d-0" % position, b"e", name, b"d", data)
+
+
 def begin(pipeline: Any, run_id: str, told: Telling) -> None:
     """Adds to a pipeline of Valkey's what begins the stream of a new run: `told`, from position 1 on."""
     for position, (name, data) in enumerate(told, 1):
-        pipeline.execute_command("XADD", key(run_id), f"{position}-0", b"e", name, b"d", dumps(data))
+        _add(pipeline, key(run_id), position, name, dumps(data))
     if told:
         pipeline.expire(key(run_id), kept_seconds())
 
@@ -265,7 +270,7 @@ class Appender:
         """
         pipeline = self._client.pipeline(transaction=True)
         for stream, position, name, data in batch:
-            pipeline.execute_command("XADD", stream, b"%d-0" % position, b"e", name, b"d", data)
+            _add(pipeline, stream, position, name, data)
         for stream in {entry[0] for entry in batch if entry[1] and _is_run_event(entry[2])}:
             pipeline.expire(stream, kept_seconds())
         answers = await pipeline.execute(raise_on_error=False)

@@ -139,7 +139,7 @@ def test_what_is_prepared_outlives_a_rollback_but_not_its_connection(another: An
         assert asked(cursor, hello, "anew") == "hello anew"
 
 
-def test_what_is_prepared_reads_no_table_whole(another: Any) -> None:
+def test_what_is_prepared_reads_no_table_whole(db: None) -> None:
     """Its plan outlives the size that the table had, so it goes by the index though one page would be quicker read."""
     names = "SELECT name FROM tenants_tenant WHERE id = %s"
     Tenant.objects.create(name="Carol")

@@ -95,8 +95,8 @@ def _adding(model: type[M]) -> Addition:
 def tenant_of_parent(related_name: str) -> "models.ForeignKey[Tenant]":
     """The `tenant` of rows that always hang on another row of theirs, by a foreign key.
 
-    That one's own vouches for the tenant. To check it twice for each message and step would cost time, and lock the
-    tenant's row once more, which all its work shares.
+    That one's own vouches for the tenant. To check it again for each run, message and step would cost time, and lock
+    the tenant's row once more, which all its work shares.
     """
     return models.ForeignKey(
         Tenant, on_delete=models.CASCADE, related_name=related_name, db_index=False, db_constraint=False
