@@ -20,7 +20,7 @@ same, always UTC.
 """
 
 import select
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db.backends.postgresql import base, operations
 from psycopg import errors
@@ -38,6 +38,16 @@ _MAY_SET_ROLE = b"SELECT FROM pg_roles WHERE rolname = $1 AND pg_has_role(sessio
 _COMPANIONABLE = ("SELECT ", "INSERT ", "UPDATE ", "DELETE ", "WITH ", "SAVEPOINT ", "EXECUTE ")
 
 
+class Told(NamedTuple):
+    """What PostgreSQL was told last: the scope, and whether its plans are to go by index. None: unknown."""
+
+    scope: str | None
+    by_index: bool | None
+
+
+UNKNOWN = Told(None, None)
+
+
 class Cursor(base.Cursor):
     """Keeps to the scope in whatever it sends, once Django has given it its connection's `wrapper`."""
 
@@ -53,12 +63,12 @@ class Cursor(base.Cursor):
         if not isinstance(query, str) or not query.startswith(_COMPANIONABLE):
             wrapper.prepare()
             return super().execute(query, params, **options)  # type: ignore[misc]
-        told = scope.present()
-        wrapper.told = wrapper.by_index = None
+        told = Told(scope.present(), is_prepared)
+        wrapper.told = UNKNOWN
         words = "; ".join(before)
         words = words if params is None else words.replace("%", "%%")
         super().execute(f"{words}; {query}", params, **options)  # type: ignore[misc]
-        wrapper.told, wrapper.by_index = told, is_prepared
+        wrapper.told = told
         for _ in before:
             self.nextset()  # type: ignore[attr-defined]
         return self
@@ -95,8 +105,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
     SchemaEditorClass = SchemaEditor
     ops_class = DatabaseOperations
 
-    told: str | None = None  # the scope that PostgreSQL was told last; None: unknown
-    by_index: bool | None = None  # whether it was told to make its plans so; None: unknown
+    told: Told = UNKNOWN
     _prepared: set[str]  # names of statements that PostgreSQL knows
     _role: str | None = None  # as whom tenants' work is done; empty: as who logged in; None: unknown
 
@@ -147,7 +156,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
         if status == TransactionStatus.INERROR:
             return []  # nothing is carried out before the rollback
         before = self._scope_words()
-        if self.by_index is not by_index:
+        if self.told.by_index is not by_index:
             before.append(f"SET enable_seqscan = {'off' if by_index else 'on'}")
         if status == TransactionStatus.IDLE and not self.autocommit:
             before.insert(0, self._begin_words())
@@ -156,10 +165,10 @@ class DatabaseWrapper(base.DatabaseWrapper):
     def prepare(self) -> None:
         """Has PostgreSQL show what the present scope allows, in a transaction if one is due. It may know already."""
         if before := self.due():
-            told = scope.present()
-            self.told = self.by_index = None
+            told = Told(scope.present(), by_index=False)
+            self.told = UNKNOWN
             self._ask("; ".join(before).encode())
-            self.told, self.by_index = told, False
+            self.told = told
 
     def _begin_words(self) -> str:
         level = self.connection.isolation_level
@@ -175,7 +184,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def _scope_words(self) -> list[str]:
         wanted = scope.present()
-        if wanted == self.told:
+        if wanted == self.told.scope:
             return []
         role = self._own_role()
         if wanted != scope.EVERYTHING:
@@ -185,7 +194,7 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def forget_scope(self) -> None:
         """Nothing is known any more of what PostgreSQL was told, and of the roles that there are."""
-        self.told = self.by_index = self._role = None
+        self.told, self._role = UNKNOWN, None
 
     def _own_role(self) -> str:
         role = self.settings_dict["OPTIONS"].get("assume_role")
@@ -216,13 +225,13 @@ class DatabaseWrapper(base.DatabaseWrapper):
 
     def _commit(self) -> Any:
         if self.connection is not None and self.connection.info.transaction_status == TransactionStatus.INERROR:
-            self.told = self.by_index = None  # PostgreSQL makes a rollback of it
+            self.told = UNKNOWN  # PostgreSQL makes a rollback of it
         return super()._commit()  # type: ignore[misc]
 
     def _rollback(self) -> Any:
-        self.told = self.by_index = None
+        self.told = UNKNOWN
         return super()._rollback()  # type: ignore[misc]
 
     def _savepoint_rollback(self, sid: str) -> None:
         super()._savepoint_rollback(sid)  # type: ignore[misc]
-        self.told = self.by_index = None
+        self.told = UNKNOWN
