@@ -33,8 +33,6 @@ KEPT_SECONDS = 0.5
 _MOST_KEPT = 10_000
 OFF = "off"
 
-_dice = random.Random()  # noqa: S311 spreads load
-
 
 @dataclass(frozen=True)
 class Route:
@@ -168,7 +166,8 @@ class Directory:
     @staticmethod
     def _place(each: Upstream, theirs: str) -> tuple[bool, int, float]:
         """Sorted by this, one of weight 2 comes before one of weight 1 in two of three cases."""
-        return health.is_cooling(each.id, theirs), each.priority, -(_dice.random() ** (1.0 / max(each.weight, 1)))
+        die = random.random()  # noqa: S311 spreads load
+        return health.is_cooling(each.id, theirs), each.priority, -(die ** (1.0 / max(each.weight, 1)))
 
     def embedding_route(self) -> Route:
         """Who embeds the tenant's vector stores; the route's model is `off` for nobody, empty if none is named.

@@ -1,9 +1,10 @@
-"""The address the web process listens on."""
+"""The addresses that our processes listen on."""
 
 import errno
 import http.client
 import json
 import socket
+from pathlib import Path
 
 from assistant_site.embedded.process import CannotStart
 
@@ -41,6 +42,17 @@ def reachable(host: str) -> str:
 def in_url(host: str) -> str:
     """The host as it is written in a URL."""
     return f"[{host}]" if ":" in host else host
+
+
+def listens(path: Path) -> bool:
+    """Whether a program takes connections at this Unix socket now."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as caller:
+        caller.settimeout(1)
+        try:
+            caller.connect(str(path))
+        except OSError:
+            return False
+        return True
 
 
 def code_interpreter(host: str, port: int) -> str:

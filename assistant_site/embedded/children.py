@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from assistant_site.embedded.commands import CHILD_OF_UP
+from assistant_site.embedded.nursery import Born, Nursery
 from assistant_site.embedded.process import size_of, spawn, wait_gone
 
 FIRST_PAUSE_SECONDS = 0.5
@@ -80,17 +81,21 @@ class Child:
         stop_seconds: float,
         say: Callable[[str], None],
         environment: Mapping[str, str] | None = None,
+        nursery: Nursery | None = None,
         knows_ours: bool = True,
         is_vital: bool = True,
         is_recycled: bool = False,
     ) -> None:
         """`environment`: added to ours, or all there is unless it `knows_ours`. `is_vital`: we do not start without.
 
+        `nursery`: it is born of that, if it can be: a command of `manage.py`, which is its second word.
+
         `is_recycled`: it may end with 0, to be replaced at once.
         """
         self.name = name
         self.command = command
         self.environment = dict(environment or {})
+        self.nursery = nursery
         self.knows_ours = knows_ours
         self.is_vital = is_vital
         self.is_recycled = is_recycled
@@ -99,7 +104,7 @@ class Child:
         self.stop_seconds = stop_seconds
         self.deaths = 0  # in a row, without a steady time between
         self._say = say
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | Born | None = None
         self._started_at = 0.0
         self._start_again_at = 0.0
 
@@ -116,13 +121,19 @@ class Child:
 
     def _spawn(self) -> None:
         self._started_at = time.monotonic()
-        self._process = spawn(
+        self._process = self._born() or spawn(
             self.command,
             log=self.log.file,
             death_signal=signal.SIGTERM,
             environment=os.environ | {CHILD_OF_UP: "1"} | self.environment if self.knows_ours else self.environment,
             folder=self.folder,
         )
+
+    def _born(self) -> Born | None:
+        if self.nursery is None:
+            return None
+        environment = {CHILD_OF_UP: "1"} | self.environment
+        return self.nursery.bear(self.command[2:], log=self.log.file, environment=environment)
 
     def tend(self) -> bool:
         """Start it again if it died and its pause is over; True if there is another process now."""

@@ -11,7 +11,7 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
 from assistant_site.db import walls
-from assistant_site.embedded.preparation import Made
+from assistant_site.embedded.nursery import Made
 from assistant_site.embedded.process import CannotStart
 from tenants import actions as tenants
 from tenants.models import Tenant

@@ -9,10 +9,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+class Pollable(Protocol):
+    def poll(self) -> int | None: ...
 
 
 class CannotStart(Exception):
@@ -92,16 +98,16 @@ def command_line(pid: int) -> str:
 
 def dies_with_us(death_signal: signal.Signals) -> Callable[[], None] | None:
     """What a child does between fork and exec so that it gets the signal once the thread that started it is gone."""
+    return None if _libc is None else partial(die_with, death_signal, os.getpid())
+
+
+def die_with(death_signal: signal.Signals, parent: int) -> None:
+    """This process gets the signal once the thread of its parent that started or adopted it is gone (Linux)."""
     if _libc is None:
-        return None
-    prctl, parent = _libc.prctl, os.getpid()
-
-    def arrange() -> None:
-        prctl(PR_SET_PDEATHSIG, int(death_signal))
-        if os.getppid() != parent:  # it died before we asked to be told
-            os._exit(1)
-
-    return arrange
+        return
+    _libc.prctl(PR_SET_PDEATHSIG, int(death_signal))
+    if os.getppid() != parent:  # it died before we asked to be told
+        os._exit(1)
 
 
 def spawn(
@@ -131,7 +137,7 @@ def spawn(
         )
 
 
-def wait_gone(pid: int, seconds: float, child: subprocess.Popen[bytes] | None = None) -> bool:
+def wait_gone(pid: int, seconds: float, child: Pollable | None = None) -> bool:
     """Wait until the process has ended; False if it is still there after `seconds`. `child`: it is ours to fetch."""
     deadline = time.monotonic() + seconds
     while (child.poll() is None) if child else alive(pid):

@@ -6,7 +6,7 @@ from urllib.parse import quote
 from django.conf import settings
 
 from assistant_site.embedded import address
-from assistant_site.embedded.preparation import Made
+from assistant_site.embedded.nursery import Made
 
 LINE = "─" * 78
 

@@ -13,7 +13,7 @@ from django.conf import settings
 from assistant_site.embedded import address, screen
 from assistant_site.embedded.children import Child
 from assistant_site.embedded.leftovers import Leftovers
-from assistant_site.embedded.preparation import Preparation
+from assistant_site.embedded.nursery import Nursery
 from assistant_site.embedded.process import CannotStart, Claim, tail
 from assistant_site.embedded.server import make_socket_folder
 from assistant_site.embedded.services import TEND_SECONDS, Services
@@ -24,6 +24,7 @@ QUIET_SECONDS = 15  # after which waiting says what it waits for
 WEB_STOP_SECONDS = 8
 WORKER_STOP_SECONDS = 30
 SANDBOX_STOP_SECONDS = 8
+SANDBOX_START_SECONDS = 3  # which the first screen waits for it
 HOPELESS_DEATHS = 3  # of one process before the first "ready"
 
 
@@ -59,12 +60,12 @@ class Supervisor:
     def __init__(self, say: Callable[[str], None]) -> None:
         self._say = say
         self._services = Services.from_settings()
-        self._preparation = Preparation(settings.BASE_DIR)
         self._leftovers = Leftovers(settings.VAR_DIR / "up.children.json")
         logs = settings.VAR_DIR / "log"
         web = [sys.executable, "manage.py", "serve"]
         worker = [sys.executable, "manage.py", "qcluster"]
         self._playground_key = settings.PLAYGROUND_KEY or secrets.token_urlsafe(24)
+        self._nursery = Nursery(settings.BASE_DIR, {"PLAYGROUND_KEY": self._playground_key})
         self._children = [
             Child(
                 "web",
@@ -74,6 +75,7 @@ class Supervisor:
                 stop_seconds=WEB_STOP_SECONDS,
                 say=say,
                 environment={"PLAYGROUND_KEY": self._playground_key},
+                nursery=self._nursery,
             ),
             Child(
                 "worker",
@@ -82,16 +84,17 @@ class Supervisor:
                 log=logs / "worker.log",
                 stop_seconds=WORKER_STOP_SECONDS,
                 say=say,
+                nursery=self._nursery,
                 is_recycled=True,
             ),
             Child(
                 "ingestion",
-                worker,
+                [*worker, "--name", "ingestion"],
                 folder=settings.BASE_DIR,
                 log=logs / "ingestion.log",
                 stop_seconds=WORKER_STOP_SECONDS,
                 say=say,
-                environment={"Q_CLUSTER_NAME": "ingestion"},
+                nursery=self._nursery,
             ),
         ]
         if settings.EMBEDDED_SANDBOX:
@@ -114,9 +117,9 @@ class Supervisor:
         try:
             self._leftovers.end()
             address.check_free(settings.HOST, settings.PORT)
-            self._preparation.start()
+            self._nursery.start()
             self._services.start()
-            is_migrated, made = self._preparation.answer()
+            is_migrated, made = self._nursery.prepare()
             if is_migrated:
                 self._say("The database is up to date.")
             if settings.EMBEDDED_SANDBOX:
@@ -124,6 +127,8 @@ class Supervisor:
             for child in self._children:
                 child.start()
             self._note_children()
+            if settings.EMBEDDED_SANDBOX:
+                self._wait_for_sandbox()
             self._wait_ready()
             code = address.code_interpreter(settings.HOST, settings.PORT)
             self._say(screen.welcome(made, self._playground_key, code))
@@ -133,6 +138,13 @@ class Supervisor:
         finally:
             _ignore_signals()
             self._stop()
+
+    def _wait_for_sandbox(self) -> None:
+        """So that the first screen tells what it says of itself; nothing else waits for it."""
+        deadline = time.monotonic() + SANDBOX_START_SECONDS
+        while not address.listens(settings.SANDBOX_SOCKET) and time.monotonic() < deadline:
+            time.sleep(0.05)
+            self._tend()
 
     def _wait_ready(self) -> None:
         started = time.monotonic()
@@ -177,7 +189,7 @@ class Supervisor:
             child.ask_to_stop()
         for child in self._children:
             child.wait_stopped(started + child.stop_seconds)
-        self._preparation.stop()
+        self._nursery.stop()
         self._services.stop()
         self._leftovers.forget()
 

@@ -11,7 +11,7 @@ from pytest_django import Settings
 from assistant_site import code
 from assistant_site.code import State, Watch
 from assistant_site.embedded import screen
-from assistant_site.embedded.preparation import Made
+from assistant_site.embedded.nursery import Made
 
 OFF = State("off", "bubblewrap is not installed. Debian: apt-get install bubblewrap")
 

@@ -23,7 +23,8 @@ def part_of(command: str, environment: str, parent: str) -> str:
     if "valkey-server" in program:
         return "valkey"
     if "qcluster" in command:
-        return "ingestion" if "Q_CLUSTER_NAME=ingestion" in environment else "worker"
+        is_ingestion = "--name ingestion" in command or "Q_CLUSTER_NAME=ingestion" in environment
+        return "ingestion" if is_ingestion else "worker"
     if any(word in command for word in _WEB):
         return "web"
     if "manage.py up" in command:
