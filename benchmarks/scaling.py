@@ -57,13 +57,10 @@ class Second:
 
     def _like(self, pid: int) -> tuple[list[str], dict[str, str]]:
         """Command and environment of a process, with the second's port for the first's."""
-        command = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")[:-1]
+        program, _, arguments = Path(f"/proc/{pid}/cmdline").read_text().strip("\0").partition(" manage.py ")
         given = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
         environment = dict(pair.split("=", 1) for pair in given if "=" in pair)
-        old, new = str(self._checkout.port), str(self.port)
-        return [new if word == old else word.replace(f":{old}", f":{new}") for word in command], environment | {
-            "PORT": new
-        }
+        return [program, "manage.py", *arguments.split()], environment | {"PORT": str(self.port)}
 
     @contextlib.contextmanager
     def running(self) -> Iterator[None]:

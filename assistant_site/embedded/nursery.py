@@ -1,6 +1,8 @@
 """A process that has loaded Django once for all: it prepares the database, then web, worker, ingestion are born of it.
 
-    python -m assistant_site.embedded.nursery
+    python -m assistant_site.embedded.nursery FOLDER
+
+(The folder says in a list of processes whose it is, and leaves room for its children's names.)
 
 `up` itself does not hold Django for days. What its three children load is the same to nine tenths, and takes a second
 and 60 MB each; as copies of one process they share it, and begin at once (docs/adr/0016-nursery.md).
@@ -109,12 +111,14 @@ class Nursery:
 
     def start(self) -> None:
         """Begins to load; raises OSError."""
+        from django.conf import settings
+
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "assistant_site.embedded.nursery"],
+            [sys.executable, "-m", "assistant_site.embedded.nursery", str(settings.VAR_DIR)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env=os.environ | {CHILD_OF_UP: "1"} | self._environment,
+            env=os.environ | {CHILD_OF_UP: "1", "SPT_NOENV": "1"} | self._environment,
             cwd=self._folder,
             start_new_session=True,
             preexec_fn=dies_with_us(signal.SIGTERM),
@@ -202,7 +206,9 @@ def main() -> None:
                 return
             _say(answers, {"pid": pid})
             continue
-        pid = os.fork()  # all that it opens, and what it leaves in memory, ends with it
+        # All that it opens, and what it leaves in memory, ends with the fork. Elsewhere nobody is born of us anyway,
+        # and macOS has libraries that do not outlive a fork.
+        pid = os.fork() if sys.platform == "linux" else 0
         if not pid:
             _say(answers, _prepare())
             return
@@ -266,6 +272,7 @@ def _live(asked: Mapping[str, Any]) -> None:
     os.close(log)
     os.environ.update(asked["environment"])
     sys.argv = ["manage.py", *asked["bear"]]
+    # Where the arguments stood, if there is room (SPT_NOENV), so that the environment can still be read from outside.
     setproctitle(f"{sys.executable} {' '.join(sys.argv)}")
     import manage
 

@@ -214,7 +214,7 @@ def test_first_start_second_start_and_kill(var: Path, port: int) -> None:
 def test_a_process_that_dies_is_started_again(var: Path, port: int) -> None:
     with up(var, port) as running:
         running.ready()
-        web = next(pid for pid in processes_of(var) if b"\0serve\0" in Path(f"/proc/{pid}/cmdline").read_bytes())
+        web = next(pid for pid in processes_of(var) if b"manage.py serve" in Path(f"/proc/{pid}/cmdline").read_bytes())
         os.kill(web, signal.SIGKILL)
         deadline = time.monotonic() + START_SECONDS
         while "The web process has been started again." not in running.said:
