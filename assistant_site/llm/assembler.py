@@ -6,7 +6,7 @@ other names, repeated (the first that says something counts); usage anywhere, or
 end without a reason: then the answer was cut, however clean the end looked.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -62,13 +62,22 @@ class Assembler:
 
     def feed(self, chunk: object) -> list[ChatEvent]:
         """The events that a chunk, or a whole answer, makes known. Raises `ModelFailed` for an error in it."""
+        return self.feed_all([chunk])
+
+    def feed_all(self, chunks: Iterable[object]) -> list[ChatEvent]:
+        """The same for chunks that came together; their texts are one."""
         events: list[ChatEvent] = []
+        for chunk in chunks:
+            self._feed(chunk, events)
+        return events
+
+    def _feed(self, chunk: object, events: list[ChatEvent]) -> None:
         if not isinstance(chunk, dict) or "error" in chunk or "choices" not in chunk:
             error = error_in(chunk)
             if error is not None:
                 raise judge(error, None, usage=self._usage)
             if not isinstance(chunk, dict):
-                return events
+                return
         if chunk.get("usage") or chunk.get("x_groq"):
             self._note_usage(chunk)
         choices = chunk.get("choices")
@@ -76,7 +85,6 @@ class Assembler:
             for choice in choices:
                 if isinstance(choice, dict):
                     self._take(choice, events)
-        return events
 
     def finish(self) -> list[ChatEvent]:
         """The last events, `TurnFinished` at their end. Raises `ModelFailed` if the answer was cut."""
@@ -119,7 +127,11 @@ class Assembler:
             if self._blank:
                 return
         self._said += text_bytes(text)
-        events.append(TextDelta(text))
+        before = events[-1] if events else None
+        if isinstance(before, TextDelta):
+            events[-1] = TextDelta(before.text + text)
+        else:
+            events.append(TextDelta(text))
 
     def _refuse(self, text: str, events: list[ChatEvent]) -> None:
         self._said += text_bytes(text)

@@ -108,10 +108,7 @@ async def _ask_once(
     answer = AnswerBody(await open_turn(endpoint, as_json(body)))
     try:
         async for chunks in chunks_of(answer, may_stop=lambda: assembler.has_reason):
-            events: list[ChatEvent] = []
-            for chunk in chunks:
-                events += assembler.feed(chunk)
-            if events:
+            if events := assembler.feed_all(chunks):
                 yield events
         last = assembler.finish()
         if isinstance(last[-1], TurnFinished) and last[-1].usage.estimated:
