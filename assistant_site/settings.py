@@ -147,7 +147,7 @@ RUN_TURNS = env.number("RUN_TURNS", "LLM_MAX_STEP", default=25, low=1)
 BUDGET_COMPLETION_TOKENS = env.number("BUDGET_COMPLETION_TOKENS", default=4_096, low=16)
 RUN_LEASE_SECONDS = env.number("RUN_LEASE_SECONDS", default=30, low=3)
 RUN_ATTEMPTS = env.number("RUN_ATTEMPTS", default=3, low=1)
-RUNS_PER_WORKER = env.number("RUNS_PER_WORKER", default=256, low=1)
+RUNS_PER_WORKER = env.number("RUNS_PER_WORKER", default=512, low=1)
 WORKER_PROCESSES = env.number("WORKER_PROCESSES", default=1, low=1, high=64)
 # How long a worker that is stopped lets its runs go on before it hands them back.
 WORKER_DRAIN_SECONDS = env.number("WORKER_DRAIN_SECONDS", default=5, low=0, high=600)

@@ -10,7 +10,6 @@ benchmarks/results/steady.md is written anew each minute, so that nothing is los
 
 import argparse
 import asyncio
-import os
 import random
 import sys
 from collections import Counter
@@ -250,10 +249,7 @@ def main() -> None:
     options = arguments.parse_args()
     options.tenants = min(options.tenants, options.streams)
     model = Model()
-    places = os.environ.get("RUNS_PER_WORKER") or str(max(256, options.streams * 5 // 4))
-    checkout = Checkout(
-        PROJECT, name="Holdfast", model=model, port=options.port, environment={"RUNS_PER_WORKER": places}
-    )
+    checkout = Checkout(PROJECT, name="Holdfast", model=model, port=options.port)
     checkout.start()
     right = False
 
