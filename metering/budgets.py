@@ -8,7 +8,6 @@ finds the balance, and adds to it: never both, never neither.
 Locks are taken in one order everywhere: the run's row, the tenant's lock, the ledger's entry, balances by their id.
 """
 
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -22,6 +21,7 @@ from django.db.models.expressions import RawSQL
 from django.utils import timezone
 
 from assistant_site.llm.errors import QUOTA
+from assistant_site.recent import Recent
 from assistant_site.wire.errors import WireError
 from metering import usage
 from metering.models import Balance, Budget, Period, Unit
@@ -30,8 +30,6 @@ from tenants.models import Tenant, TenantManager, TenantModel, TenantQuerySet
 EACH = "*"  # as a budget's end user: for each one by itself
 FOR_GOOD = date(1970, 1, 1)  # when the period of a budget for good began
 
-KEPT_SECONDS = 0.5
-_MOST_KEPT = 10_000
 _LOCKS = 0x4255_4447  # the class of the advisory locks that are named by a tenant
 
 
@@ -56,7 +54,7 @@ class Spender:
 
 # --- Whether there are any -------------------------------------------------------------------------------------------
 
-_known: dict[str, tuple[float, bool]] = {}
+_known: Recent[str, bool] = Recent(0.5)  # by the tenant
 
 
 def forget() -> None:
@@ -66,9 +64,7 @@ def forget() -> None:
 
 def note(tenant_id: str, has_budgets: bool) -> None:
     """What a query that was made anyway has told of the tenant; good for half a second."""
-    if len(_known) >= _MOST_KEPT:
-        _known.clear()
-    _known[tenant_id] = (time.monotonic(), has_budgets)
+    _known.put(tenant_id, has_budgets)
 
 
 @cache
@@ -85,8 +81,8 @@ def flagged(model: type[TenantModel]) -> TenantQuerySet[Any]:
 
 def has_budgets(tenant_id: str) -> bool:
     """Whether the tenant has any budget; half a second old at most."""
-    read_at, known = _known.get(tenant_id, (0.0, False))
-    if time.monotonic() - read_at > KEPT_SECONDS:
+    known = _known.get(tenant_id)
+    if known is None:
         known = Budget.objects.across_tenants().filter(tenant_id=tenant_id).exists()
         note(tenant_id, known)
     return known

@@ -8,13 +8,12 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 from django.db import connection
 
 from assistant_site.llm.chat import Usage
+from assistant_site.recent import Recent
 from metering.models import MONEY_PLACES
 from metering.patterns import best
 from metering.usage import today
 
-KEPT_SECONDS = 1.0
 DEFAULT_CURRENCY = "USD"  # of a tenant that is gone
-_MOST_KEPT = 10_000
 _MILLION = Decimal(1_000_000)
 _SMALLEST = Decimal(1).scaleb(-MONEY_PLACES)
 _EXACT = Context(prec=60, rounding=ROUND_HALF_EVEN)
@@ -40,7 +39,7 @@ class Rates:
         return (millionths / _MILLION).quantize(_SMALLEST, context=_EXACT)
 
 
-_kept: dict[tuple[str, str], tuple[float, Rates]] = {}
+_kept: Recent[tuple[str, str], Rates] = Recent(1.0)
 
 
 def forget() -> None:
@@ -51,13 +50,7 @@ def forget() -> None:
 def rates_of(tenant_id: str, model: str) -> Rates:
     """The present rates of a model, by its name at the provider; kept in this process for a second."""
     now = time.monotonic()
-    read_at, rates = _kept.get((tenant_id, model), (0.0, None))
-    if rates is None or now - read_at > KEPT_SECONDS:
-        rates = _read(tenant_id, model)
-        if len(_kept) >= _MOST_KEPT:
-            _kept.clear()
-        _kept[tenant_id, model] = (now, rates)
-    return rates
+    return _kept.get((tenant_id, model)) or _kept.put((tenant_id, model), _read(tenant_id, model), now)
 
 
 @dataclass(frozen=True)

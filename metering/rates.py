@@ -8,7 +8,6 @@ applies is one round trip; where no limit is set there is none. Without Valkey n
 
 import logging
 import math
-import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,6 +16,7 @@ from typing import Any, Literal
 from rest_framework.request import Request
 
 from assistant_site import valkey
+from assistant_site.recent import Recent
 from assistant_site.wire.errors import RateLimited
 from assistant_site.wire.late import ASKED_AGAIN
 from assistant_site.wire.rest import WireView
@@ -27,8 +27,6 @@ logger = logging.getLogger(__name__)
 Unit = Literal["requests", "tokens"]
 MINUTE = 60.0
 _WORDS = {"requests": "requests per min (RPM)", "tokens": "tokens per min (TPM)"}
-KNOWN_SECONDS = 5.0  # how long a worker goes by limits that it has read
-_MOST_KNOWN = 10_000
 
 
 @dataclass(frozen=True)
@@ -230,7 +228,7 @@ def levels_of(limits: Iterable[Limit]) -> list[Level]:
 
 # --- Tokens ----------------------------------------------------------------------------------------------------------
 
-_known: dict[tuple[str, str, str], tuple[float, list[Limit]]] = {}
+_known: Recent[tuple[str, str, str], list[Limit]] = Recent(5.0)  # of tokens, that a worker goes by
 
 
 def count_tokens(tenant_id: str, token_id: str, end_user: str, tokens: int) -> None:
@@ -247,15 +245,9 @@ def count_tokens(tenant_id: str, token_id: str, end_user: str, tokens: int) -> N
         logger.warning("%s tokens of %s were not counted against its minute: %s", tokens, tenant_id, error)
 
 
-def _still_known(who: tuple[str, str, str]) -> list[Limit] | None:
-    """The limits of tokens, as they were read some seconds ago; None if they are to be read."""
-    read_at, limits = _known.get(who, (float("-inf"), []))
-    return limits if time.monotonic() - read_at < KNOWN_SECONDS else None
-
-
 def _token_limits(tenant_id: str, token_id: str, end_user: str) -> list[Limit]:
     who = (tenant_id, token_id, end_user)
-    known = _still_known(who)
+    known = _known.get(who)
     if known is not None:
         return known
     found = [limit for tenant in Tenant.objects.filter(pk=tenant_id) for limit in of_tenant(tenant)]
@@ -264,8 +256,4 @@ def _token_limits(tenant_id: str, token_id: str, end_user: str) -> list[Limit]:
     if end_user:
         users = EndUser.objects.across_tenants().filter(tenant_id=tenant_id, name=end_user)
         found += [limit for user in users for limit in of_end_user(user)]
-    limits = [limit for limit in found if limit.unit == "tokens"]
-    if len(_known) >= _MOST_KNOWN:
-        _known.clear()
-    _known[who] = (time.monotonic(), limits)
-    return limits
+    return _known.put(who, [limit for limit in found if limit.unit == "tokens"])

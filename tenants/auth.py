@@ -16,6 +16,7 @@ from rest_framework.request import Request
 from assistant_site.db import scope
 from assistant_site.db.prepared import Prepared
 from assistant_site.db.written import Columns
+from assistant_site.recent import Recent
 from assistant_site.wire.errors import PermissionDenied, Unauthorized
 from assistant_site.wire.headers import client_address
 from audit import log
@@ -65,8 +66,7 @@ def _incorrect(value: str) -> Unauthorized:
 # Half of a small request's work is to look its token up. A row may be so old; then a revocation, a suspension or a new
 # expiry is seen by every process.
 KEPT_SECONDS = 0.5
-_MOST_KEPT = 10_000
-_kept: dict[str, tuple[float, ApiToken]] = {}
+_kept: Recent[str, ApiToken] = Recent(KEPT_SECONDS)  # by its digest
 
 _TOKEN, _TENANT = Columns(ApiToken), Columns(Tenant)
 # Written out, because it stands before everything else of a caller who was silent for a moment.
@@ -83,15 +83,7 @@ def forget_tokens() -> None:
 
 def kept_token(digest: str) -> ApiToken | None:
     """The row, if this process has just read it; needs no query."""
-    read_at, token = _kept.get(digest, (0.0, None))
-    return token if time.monotonic() - read_at <= KEPT_SECONDS else None
-
-
-def _keep(digest: str, token: ApiToken, read_at: float) -> ApiToken:
-    if len(_kept) >= _MOST_KEPT:
-        _kept.clear()
-    _kept[digest] = (read_at, token)
-    return token
+    return _kept.get(digest)
 
 
 def _row(digest: str) -> ApiToken | None:
@@ -105,7 +97,7 @@ def _row(digest: str) -> ApiToken | None:
         return None
     token = _TOKEN.row(found)
     token.tenant = _TENANT.row(found[_TOKEN.count :])
-    return _keep(digest, token, now)
+    return _kept.put(digest, token, now)
 
 
 def bearer_of(headers: Mapping[str, str]) -> str:
@@ -164,7 +156,7 @@ def everybody() -> ApiToken:
     now = time.monotonic()
     with scope.everything():
         tenant, _ = Tenant.objects.get_or_create(name="default")
-    return _keep("", ApiToken(id="", tenant=tenant, name="everybody"), now)
+    return _kept.put("", ApiToken(id="", tenant=tenant, name="everybody"), now)
 
 
 def note_use(token: ApiToken) -> None:

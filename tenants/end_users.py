@@ -10,6 +10,7 @@ from typing import Any
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 
+from assistant_site.recent import Recent
 from assistant_site.wire.errors import PermissionDenied
 from assistant_site.wire.fields import Text
 from assistant_site.wire.grammar import Fault
@@ -28,9 +29,7 @@ PARAMETER = OpenApiParameter(
 ADMISSIONS: list[Callable[[EndUser, bool], None]] = []
 
 # A row may be so old; then every process knows that its end user is blocked.
-KEPT_SECONDS = 0.5
-_MOST_KEPT = 10_000
-_kept: dict[tuple[str, str], tuple[float, EndUser]] = {}
+_kept: Recent[tuple[str, str], EndUser] = Recent(0.5)
 
 
 class EndUserName(Text):
@@ -83,7 +82,7 @@ def admit(tenant_id: str, name: str, *, costs_tokens: bool = False) -> None:
 
 def refuse_if_blocked(tenant_id: str, name: str) -> None:
     """`PermissionDenied` if nothing may be made for the end user; its row is read anew."""
-    _kept.pop((tenant_id, name), None)
+    _kept.forget((tenant_id, name))
     if name and (end_user := _known(tenant_id, name)) is not None:
         _refuse_if_blocked(end_user)
 
@@ -95,16 +94,12 @@ def _refuse_if_blocked(end_user: EndUser) -> None:
 
 def _known(tenant_id: str, name: str) -> EndUser | None:
     """The row; None if this has just made it."""
-    now = time.monotonic()
-    read_at, kept = _kept.get((tenant_id, name), (0.0, None))
-    if kept is not None and now - read_at <= KEPT_SECONDS:
+    if kept := _kept.get((tenant_id, name)):
         return kept
+    now = time.monotonic()
     found: EndUser | None = EndUser.objects.across_tenants().filter(tenant_id=tenant_id, name=name).first()
     if found is None:
         row = EndUser(tenant_id=tenant_id, name=name)
         EndUser.objects.across_tenants().bulk_create([row], ignore_conflicts=True)
         return None  # not kept: the transaction may come to nothing
-    if len(_kept) >= _MOST_KEPT:
-        _kept.clear()
-    _kept[tenant_id, name] = (now, found)
-    return found
+    return _kept.put((tenant_id, name), found, now)

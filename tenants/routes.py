@@ -12,7 +12,6 @@ All that this needs of a tenant is read with one query and kept for half a secon
 """
 
 import random
-import time
 from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from functools import cached_property
@@ -24,13 +23,13 @@ from django.db import connection
 
 from assistant_site.db.prepared import Prepared
 from assistant_site.llm.chat import Endpoint
+from assistant_site.recent import Recent
 from tenants import encryption, health
 from tenants.encryption import Undecryptable
 from tenants.models import ModelAlias, ModelProfile, Provider
 from tenants.patterns import matches
 
 KEPT_SECONDS = 0.5
-_MOST_KEPT = 10_000
 OFF = "off"
 
 
@@ -206,7 +205,7 @@ QUESTION = " UNION ALL ".join(
 """What is asked for a tenant's directory, for whoever asks it together with something else; see `values_of`, `keep`."""
 
 _ASKED = Prepared(QUESTION)
-_kept: dict[str, tuple[float, Directory]] = {}
+_kept: Recent[str, Directory] = Recent(KEPT_SECONDS)
 
 
 def forget() -> None:
@@ -216,17 +215,12 @@ def forget() -> None:
 
 def directory_of(tenant_id: str) -> Directory:
     """The tenant's, at most half a second old."""
-    return _fresh(tenant_id) or _read(tenant_id)
+    return _kept.get(tenant_id) or _read(tenant_id)
 
 
 def is_known(tenant_id: str) -> bool:
     """Whether nothing need be asked for the tenant's directory now."""
-    return _fresh(tenant_id) is not None
-
-
-def _fresh(tenant_id: str) -> Directory | None:
-    read_at, found = _kept.get(tenant_id, (0.0, None))
-    return found if time.monotonic() - read_at <= KEPT_SECONDS else None
+    return _kept.get(tenant_id) is not None
 
 
 def _read(tenant_id: str) -> Directory:
@@ -242,11 +236,7 @@ def values_of(tenant_id: str) -> list[str]:
 
 def keep(tenant_id: str, answer: Iterable[tuple[str, str]]) -> Directory:
     """The directory that the answer to `QUESTION` makes, known from now on."""
-    found = _made_of(answer)
-    if len(_kept) >= _MOST_KEPT:
-        _kept.clear()
-    _kept[tenant_id] = (time.monotonic(), found)
-    return found
+    return _kept.put(tenant_id, _made_of(answer))
 
 
 def _made_of(answer: Iterable[tuple[str, str]]) -> Directory:

@@ -230,6 +230,7 @@ def test_every_view_is_accessible(vera: LiveCaller, visit: Visit) -> None:
     page.keyboard.press("Escape")
     page.goto("/#/usage")
     expect(page.get_by_role("heading", level=1, name="Usage")).to_be_visible()
+    expect(page.locator(".swatch").first).to_be_visible()  # the figures have come
     is_accessible(page, "usage")
 
 
