@@ -70,8 +70,9 @@ _NEWEST = f"""SELECT {_MESSAGE.names} FROM {_MESSAGE.table}
 WHERE thread_id = (SELECT thread_id FROM {_RUN.table} WHERE id = %s) AND run_id IS DISTINCT FROM %s
 ORDER BY id DESC LIMIT {NEWEST}
 """  # noqa: S608
-_CLAIM_AND_READ = Prepared(_CLAIM, _NEWEST)
-_CLAIM_AND_READ_ALL = Prepared(_CLAIM, _NEWEST, routes.QUESTION)
+# A claim that is lost with PostgreSQL leaves a queued run, which is claimed again; who had it fails at its next write.
+_CLAIM_AND_READ = Prepared(_CLAIM, _NEWEST, waits_for_disk=False)
+_CLAIM_AND_READ_ALL = Prepared(_CLAIM, _NEWEST, routes.QUESTION, waits_for_disk=False)
 
 
 def claim_at_once(

@@ -20,18 +20,23 @@ class Prepared(str):
 
     Only for SQL that is always the same, because each connection keeps what it has prepared. What type a value has must
     follow from where it stands.
+
+    Unless it `waits_for_disk`, PostgreSQL answers before its transaction is on disk. If PostgreSQL then dies at once,
+    it may be as if the statement had never been sent; but never if a later one that waits has been answered.
     """
 
     parts: list[Part]
     call: str  # what is sent in its place
 
-    def __new__(cls, *statements: str) -> Self:
+    def __new__(cls, *statements: str, waits_for_disk: bool = True) -> Self:
         self = super().__new__(cls, "; ".join(statements))
         self.parts = [_part(statement) for statement in statements]
         calls = []
         for statement, part in zip(statements, self.parts, strict=True):
             places = ", ".join(["%s"] * statement.count("%s"))
             calls.append(f"EXECUTE {part.name}({places})" if places else f"EXECUTE {part.name}")
+        if not waits_for_disk:  # at the end, because what is sent together is one transaction, and ends then
+            calls.append("SET LOCAL synchronous_commit = off")
         self.call = "; ".join(calls)
         return self
 

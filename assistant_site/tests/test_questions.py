@@ -65,6 +65,7 @@ def test_a_page_is_as_its_queryset_gives_it(
 def another(db: None) -> Iterator[Any]:
     """A connection of its own, on which transactions are real."""
     made = connections["another"] = connections.create_connection("default")
+    made.alias = "another"
     yield made
     made.close()
     del connections["another"]
@@ -122,6 +123,24 @@ def test_several_prepared_statements_go_in_one_message(alice: LocalCaller) -> No
         assert cursor.fetchone() == (alice.tenant.pk,)
     [query] = queries
     assert "FROM tenants_tenant WHERE id = '" in query["sql"]  # in words that say something
+
+
+def test_what_does_not_wait_for_the_disk_leaves_the_next_one_waiting(another: Any) -> None:
+    lazily = Prepared("SELECT 'a' || %s", "SELECT 2", waits_for_disk=False)
+    warnings: list[Any] = []
+    with another.cursor() as cursor:
+        cursor.connection.add_notice_handler(warnings.append)
+        cursor.execute("SET synchronous_commit = on")  # the servers of tests never wait
+        assert asked(cursor, lazily, "b") == "ab"
+        assert cursor.nextset()
+        assert cursor.fetchone() == (2,)
+        cursor.execute("SHOW synchronous_commit")
+        assert cursor.fetchone() == ("on",)
+        with transaction.atomic(using="another"):
+            asked(cursor, lazily, "b")
+            cursor.execute("SHOW synchronous_commit")
+            assert cursor.fetchone() == ("off",)  # so it was sent
+    assert not warnings
 
 
 def test_what_is_prepared_outlives_a_rollback_but_not_its_connection(another: Any) -> None:

@@ -47,6 +47,21 @@ def rows_of(run: Run) -> list[Any]:
     ]
 
 
+def test_a_claim_that_postgresql_has_lost_is_taken_again_and_its_holder_writes_nothing(alice: LocalCaller) -> None:
+    """It need not have been on disk when PostgreSQL died."""
+    run = queued(alice, "Hello")
+    before = Run.objects.across_tenants().filter(pk=run.pk).values().get()
+    holder = claimed(run)
+    Run.objects.across_tenants().filter(pk=run.pk).update(**before)
+    with pytest.raises(holding.LostClaim):
+        holding.open_message(holder, holder.event_position + 1, 1)
+    assert not Message.objects.across_tenants().filter(run_id=run.pk).exists()
+    again = claimed(run)
+    assert again.claim != holder.claim
+    _, message, _ = holding.open_message(again, again.event_position + 1, 1)
+    assert Message.objects.across_tenants().get(run_id=run.pk) == message
+
+
 def test_a_run_is_not_stored_on_a_thread_that_takes_none(alice: LocalCaller, bob: LocalCaller) -> None:
     first = queued(alice, "Hello")
     for run in (
