@@ -148,13 +148,15 @@ class Nursery:
         process = self._process
         if process is None or process.stdin is None or process.stdout is None:
             return None
-        try:
+        said = ""
+        with contextlib.suppress(OSError):
             process.stdin.write(json.dumps(question) + "\n")
             process.stdin.flush()
             said = process.stdout.readline()
-        except OSError:
+        if not said:
+            self.stop()
             return None
-        answer: dict[str, Any] | None = json.loads(said) if said else None
+        answer: dict[str, Any] = json.loads(said)
         return answer
 
     def stop(self) -> None:
@@ -162,6 +164,7 @@ class Nursery:
         if self._process is not None:
             self._process.terminate()
             self._process.communicate()
+            self._process = None
 
 
 @contextlib.contextmanager

@@ -87,7 +87,9 @@ def test_a_nursery_that_is_gone_leaves_its_children_and_others_are_started_witho
     child = running(nursery, tmp_path / "born")
     assert nursery._process
     nursery._process.kill()
+    dead = nursery._process
     assert nursery.bear(["version"], log=tmp_path / "log", environment={}) is None
+    assert dead.returncode == -signal.SIGKILL  # nobody else would ask how it ended
     assert child.poll() is None
     started = Child(
         "one",
