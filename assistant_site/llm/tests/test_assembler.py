@@ -19,7 +19,7 @@ from assistant_site.llm.chat import (
 )
 from assistant_site.llm.errors import TurnFailed
 from assistant_site.llm.reading import AnswerBody, chunks_of
-from assistant_site.llm.tests.streams import CALLS, HELLO, STREAMS, Failed, Told, call, chunk, sse
+from assistant_site.llm.tests.streams import CALLS, HELLO, STREAMS, Failed, Told, call, chunk, sse, text
 
 
 class Pieces:
@@ -127,6 +127,18 @@ def test_a_stream_that_breaks_off_before_its_reason_never_completes(name: str, d
 
     with pytest.raises(ModelFailed):
         read(data[:cut])
+
+
+def test_texts_that_come_together_are_told_as_one() -> None:
+    assembler = Assembler()
+    assert assembler.feed_all(text("Hel", "lo", " you")) == [TextDelta("Hello you")]
+    assert assembler.feed_all(text("!")) == [TextDelta("!")]
+    refused = chunk({"refusal": "No."})
+    assert assembler.feed_all([*text("a", "b"), refused, *text("c")]) == [
+        TextDelta("ab"),
+        RefusalDelta("No."),
+        TextDelta("c"),
+    ]
 
 
 def test_arguments_are_told_piece_by_piece() -> None:
