@@ -132,8 +132,7 @@ class Child:
     def _born(self) -> Born | None:
         if self.nursery is None:
             return None
-        environment = {CHILD_OF_UP: "1"} | self.environment
-        return self.nursery.bear(self.command[2:], log=self.log.file, environment=environment)
+        return self.nursery.bear(self.command[2:], log=self.log.file, environment=self.environment)
 
     def tend(self) -> bool:
         """Start it again if it died and its pause is over; True if there is another process now."""

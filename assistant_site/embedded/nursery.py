@@ -14,8 +14,6 @@ any other child of its own.
 """
 
 import contextlib
-import ctypes
-import gc
 import importlib
 import json
 import os
@@ -23,31 +21,33 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
+from django.conf import settings
 from setproctitle import setproctitle
 
 from assistant_site.embedded.commands import CHILD_OF_UP
-from assistant_site.embedded.process import CannotStart, die_with, dies_with_us
+from assistant_site.embedded.process import CannotStart, adopting, die_with, dies_with_us
 
-PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
 ADOPTION_SECONDS = 5.0
 FAILED = "the database could not be prepared; what went wrong stands above."
 
 # What children would load on their own, in as many copies. Nothing here may start a thread or make an event loop, as
-# daphne.server does.
+# daphne.server does; nor is it assistant_site.asgi, which looks whether that is loaded.
 _SHARED = (
     "assistant_site.urls",
-    "assistant_site.asgi",
+    "assistant_site.handler",
     "assistant_site.cluster",
     "assistant_site.serving",
     "assistant_site.management.commands.qcluster",
     "assistant_site.management.commands.serve",
     "assistant_site.db.postgresql.compiler",
+    "channels.routing",
     "runs.engine",
+    "runs.routing",
     "vector_stores.worker",
     "django.core.cache.backends.redis",
     "httpcore2",
@@ -111,8 +111,6 @@ class Nursery:
 
     def start(self) -> None:
         """Begins to load; raises OSError."""
-        from django.conf import settings
-
         self._process = subprocess.Popen(
             [sys.executable, "-m", "assistant_site.embedded.nursery", str(settings.VAR_DIR)],
             stdin=subprocess.PIPE,
@@ -139,7 +137,7 @@ class Nursery:
     def bear(self, arguments: Sequence[str], *, log: Path, environment: Mapping[str, str]) -> Born | None:
         """A child that carries out this command of `manage.py`; None: it has to be started in the usual way."""
         asked = {"bear": [*arguments], "log": str(log), "environment": dict(environment), "parent": os.getpid()}
-        with _adopting() as is_adopting:
+        with adopting() as is_adopting:
             answer = self._ask(asked) if is_adopting else None
         return None if answer is None else Born(answer["pid"])
 
@@ -167,23 +165,6 @@ class Nursery:
             self._process = None
 
 
-@contextlib.contextmanager
-def _adopting() -> Iterator[bool]:
-    """Meanwhile this process is made the parent of what its children leave behind, where the system knows how (Linux).
-
-    Only meanwhile: of those whom others leave, such as the sandbox, nobody here would ever ask how they ended.
-    """
-    if sys.platform != "linux":
-        yield False
-        return
-    prctl = ctypes.CDLL(None).prctl
-    is_adopting = prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0
-    try:
-        yield is_adopting
-    finally:
-        prctl(PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
-
-
 # --- Inside -----------------------------------------------------------------------------------------------------------
 
 
@@ -192,13 +173,13 @@ def main() -> None:
     os.dup2(2, 1)  # whatever else is said is for the operator
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "assistant_site.settings")
     import django
-    from django.conf import settings
 
     django.setup()
+    from assistant_site.tuning import settle
+
     for name in (*_SHARED, *_SERVERS[settings.WEB_SERVER]):
         importlib.import_module(name)
-    gc.collect()
-    gc.freeze()  # a collection in a child would write to the pages it shares
+    settle()  # a collection in a child would write to the pages it shares
     for line in sys.stdin:
         asked = json.loads(line)
         if "bear" in asked:

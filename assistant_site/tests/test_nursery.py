@@ -81,6 +81,17 @@ def test_a_born_process_has_the_nurserys_environment_and_its_own_and_shares_no_r
 
 
 @LINUX
+def test_a_born_web_process_limits_what_daphne_takes(nursery: Nursery, tmp_path: Path) -> None:
+    """daphne.server is loaded before our application, which then bounds it; so the nursery must not have that."""
+    log = tmp_path / "log"
+    show = (
+        "import daphne.server, assistant_site.asgi; from daphne import http_protocol; print(http_protocol.WebRequest)"
+    )
+    assert born(nursery, log, "shell", "-c", show).wait() == 0
+    assert "assistant_site.bounds.BoundedRequest" in log.read_text()
+
+
+@LINUX
 def test_a_nursery_that_is_gone_leaves_its_children_and_others_are_started_without_it(tmp_path: Path) -> None:
     nursery = Nursery(PROJECT, {})
     nursery.start()

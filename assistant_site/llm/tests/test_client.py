@@ -102,6 +102,7 @@ def test_an_answer_streams() -> None:
         events = ask(provider)
 
     *texts, end = events
+    assert {type(event) for event in texts} == {TextDelta}
     assert "".join(event.text for event in texts if isinstance(event, TextDelta)) == "Hello"
     assert isinstance(end, TurnFinished)
     assert (end.usage.prompt_tokens, end.usage.completion_tokens) == (7, 3)
