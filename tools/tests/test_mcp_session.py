@@ -110,9 +110,9 @@ def test_an_error_of_the_tool_and_one_of_the_server_are_told_apart() -> None:
 def test_a_slow_server_is_left_in_time() -> None:
     with McpTestServer(seconds=30) as shop:
         began = time.monotonic()
-        problem = failure(called, shop.url, seconds=0.5)
+        problem = failure(called, shop.url, seconds=4)  # long enough to shake hands where the machine is busy
         assert time.monotonic() - began < 20
-        assert problem.message == "The MCP server 'shop' took longer than 0.5 seconds."
+        assert problem.message == "The MCP server 'shop' took longer than 4 seconds."
         assert problem.was_sent
 
 
