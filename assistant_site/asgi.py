@@ -12,6 +12,7 @@ from channels.routing import ProtocolTypeRouter  # noqa: E402
 from django.urls import get_resolver  # noqa: E402
 
 from assistant_site.handler import Handler  # noqa: E402
+from assistant_site.metrics.publishing import publish  # noqa: E402
 from assistant_site.tuning import settle  # noqa: E402
 from runs.routing import websockets  # noqa: E402
 
@@ -23,3 +24,4 @@ if "daphne.server" in sys.modules:
     bound()
 get_resolver().url_patterns  # noqa: B018 loads every view now, not at the first request
 settle()
+publish("web")

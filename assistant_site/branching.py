@@ -47,7 +47,7 @@ class ApiMiddleware:
         return response
 
     def answer_of_view(self, request: HttpRequest) -> HttpResponseBase:
-        view, arguments = self.routes.find(request.path_info)
+        view, arguments, request.route = self.routes.find(request.path_info)  # type: ignore[attr-defined]
         response: HttpResponseBase = view(request, **arguments)
         return response.render() if isinstance(response, SimpleTemplateResponse) else response
 

@@ -26,6 +26,7 @@ class State:
     sentence: str = ""
     tier: str = ""  # how strong the sandbox is, and what is weaker in it than it could be
     notes: tuple[str, ...] = ()
+    sessions: int = 0  # that threads have now
 
     def __str__(self) -> str:
         return f"{self.word}: {self.sentence}" if self.sentence else self.word
@@ -44,7 +45,7 @@ async def ask() -> State:
     finally:
         await sandbox.disconnect()
     if health.is_available:
-        return State("available", tier=health.tier, notes=health.notes)
+        return State("available", tier=health.tier, notes=health.notes, sessions=health.sessions)
     return State("preparing" if health.is_preparing else "off", _without_its_word(health.sentence))
 
 

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import io
 import logging
+import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
@@ -26,6 +27,7 @@ from django.urls import set_script_prefix
 from assistant_site import bodies
 from assistant_site.db import scope as rows
 from assistant_site.db.middleware import scope_of
+from assistant_site.metrics import counted
 from assistant_site.wire import rest
 from assistant_site.wire.errors import WireError
 from assistant_site.wire.headers import caller_address
@@ -46,6 +48,14 @@ _IN_MEMORY = 2 * 1024 * 1024  # of a body that comes in pieces
 def is_finished(response: HttpResponseBase) -> bool:
     """Whether the answer can go out as it is."""
     return not response.streaming and not isinstance(response, LateResponse | AskAgain)
+
+
+def route_of(request: Any) -> str:
+    """The pattern that a request's address fits, as metrics and traces name it; `none` where there is none."""
+    route: str | None = getattr(request, "route", None)
+    if route is None and (match := getattr(request, "resolver_match", None)) is not None:
+        route = match.route
+    return route or "none"
 
 
 class Handler(ASGIHandler):
@@ -94,11 +104,13 @@ class Handler(ASGIHandler):
 
     def respond(self, scope: Scope, body: IO[bytes]) -> Any:
         """The whole synchronous life of a request; a finished answer has been closed."""
+        began = time.perf_counter()
         set_script_prefix(get_script_prefix(scope))
         signals.request_started.send(sender=self.__class__, scope=scope)
         request, refused = self.create_request(scope, body)
         response: Any = refused if request is None else self.get_response(request)
         response._handler_class = self.__class__
+        counted.answered(scope["method"], route_of(request), response.status_code, time.perf_counter() - began)
         if isinstance(response, AskAgain) and request is not None:
             response.body = request.body  # its file has been read and closed
         if is_finished(response):

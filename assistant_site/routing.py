@@ -26,6 +26,7 @@ class Route:
     words: tuple[tuple[int, str], ...]
     names: tuple[tuple[int, str], ...]
     view: View
+    pattern: str
 
     @classmethod
     def of(cls, route: str, view: View) -> "Route":
@@ -34,6 +35,7 @@ class Route:
             words=tuple((at, part) for at, part in parts if not part.startswith("<")),
             names=tuple((at, part.strip("<>").rpartition(":")[2]) for at, part in parts if part.startswith("<")),
             view=view,
+            pattern=route,
         )
 
     def arguments(self, parts: list[str]) -> dict[str, str] | None:
@@ -59,17 +61,18 @@ class Routes:
             elif first not in fuzzy:
                 self._routes[route.count("/"), first].append(Route.of(route, view))
 
-    def find(self, path: str) -> tuple[View, dict[str, Any]]:
-        """View and arguments for a path. `Resolver404` if there is none."""
+    def find(self, path: str) -> tuple[View, dict[str, Any], str]:
+        """View and arguments for a path, and the pattern, without prefix. `Resolver404` if there is none."""
         for prefix in self._prefixes:
             if path.startswith(prefix):
                 parts = path[len(prefix) :].split("/")
                 for route in self._routes.get((len(parts) - 1, parts[0]), ()):
                     arguments = route.arguments(parts)
                     if arguments is not None:
-                        return route.view, arguments
+                        return route.view, arguments, route.pattern
         match = resolve(path)
-        return match.func, match.kwargs
+        prefix = next((each[1:] for each in self._prefixes if path.startswith(each)), "")
+        return match.func, match.kwargs, match.route.removeprefix(prefix)
 
 
 def _flat(patterns: Iterable[URLPattern | URLResolver], before: str) -> Iterator[tuple[str, bool, View]]:

@@ -41,6 +41,11 @@ ADMIN_TOKEN = env.text("ADMIN_TOKEN", "APP_AUTH_ADMIN_TOKEN")
 if ADMIN_TOKEN and not DEBUG:
     env.check_secret(ADMIN_TOKEN, "ADMIN_TOKEN", "APP_AUTH_ADMIN_TOKEN", least=16)
 
+# Whoever holds it may ask for /metrics, as ADMIN_TOKEN may.
+METRICS_TOKEN = env.text("METRICS_TOKEN")
+if METRICS_TOKEN:
+    env.check_secret(METRICS_TOKEN, "METRICS_TOKEN", least=16)
+
 # Whoever opens the page at / with it is given a token of the first tenant. Empty: nobody is.
 PLAYGROUND_KEY = env.text("PLAYGROUND_KEY")
 if PLAYGROUND_KEY:

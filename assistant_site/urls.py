@@ -10,7 +10,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularJSONAPIView, SpectacularSwaggerView
 
-from assistant_site import health, limits, passthrough
+from assistant_site import health, limits, passthrough, scraping
 from assistant_site.playground import assets, entering, pages
 from assistant_site.wire import errors, rest
 from assistant_site.wire.headers import API_PREFIXES, request_id
@@ -74,6 +74,7 @@ urlpatterns = [
     path("health", health.health),
     path("healthz", health.healthz),
     path("readyz", health.readyz),
+    path("metrics", scraping.metrics),
     path("openapi.json", SpectacularJSONAPIView.as_view(authentication_classes=[]), name="openapi"),
     path("docs", SpectacularSwaggerView.as_view(authentication_classes=[], url_name="openapi")),
     path("docs/", RedirectView.as_view(url="/docs")),

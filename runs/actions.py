@@ -17,6 +17,7 @@ from django.utils import timezone
 from assistant_site import valkey
 from assistant_site.db.afterwards import once_committed
 from assistant_site.db.questions import Place, Question
+from assistant_site.metrics import counted
 from assistant_site.wire import grammar
 from assistant_site.wire.errors import InvalidRequest, NotFound, RateLimited
 from assistant_site.wire.tool_types import judge_tools
@@ -69,6 +70,8 @@ def move(run: Run, new: Status, *, events_told: int = 1, **changes: Any) -> None
         changes.setdefault("event_position", run.event_position + events_told)
     if not same.update(status=new, **changes):
         raise MovedMeanwhile(run.pk)
+    if new in machine.TERMINAL:
+        counted.RUNS_ENDED.labels(new.value).inc()
     for name, value in (changes | {"status": new}).items():
         setattr(run, name, value)
     if new in machine.TERMINAL:

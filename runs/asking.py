@@ -14,6 +14,7 @@ from dataclasses import replace
 from assistant_site.llm import client
 from assistant_site.llm.chat import ChatEvent
 from assistant_site.llm.errors import TurnFailed
+from assistant_site.metrics import counted
 from runs import images
 from runs.preparing import Prepared
 from runs.turn import Turn
@@ -40,6 +41,7 @@ async def events_of(prepared: Prepared, turn: Turn) -> AsyncGenerator[ChatEvent,
                 health.note(route.provider_id, route.model, failure, route.endpoint.api_key)
             if begun or not left or not failure.elsewhere:
                 raise
+            counted.FALLBACKS.inc()
             logger.warning("%s is asked next, for %s.", prepared.routes[-left].name, prepared.request.model)
         else:
             health.succeeded(route.provider_id, route.model)

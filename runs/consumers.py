@@ -18,6 +18,7 @@ from django.db import DatabaseError
 
 from assistant_site.db import scope
 from assistant_site.db import threads as database
+from assistant_site.metrics import counted
 from assistant_site.wire.errors import Unauthorized, WireError
 from assistant_site.wire.headers import IDEMPOTENCY_KEY, caller_address
 from assistant_site.wire.rendering import dumps
@@ -76,6 +77,7 @@ class RunSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     async def connect(self) -> None:
         scope.enter(scope.CLOSED)
+        counted.WEBSOCKETS.inc()
         self.thread_id: str = self.scope["url_route"]["kwargs"]["thread_id"]
         self.run_id: str | None = self.scope["url_route"]["kwargs"].get("run_id")
         self.token = ""
@@ -100,6 +102,7 @@ class RunSocket(AsyncWebsocketConsumer):  # type: ignore[misc]
             await self.authenticate(tokens[0] if tokens else "none")
 
     async def disconnect(self, code: int) -> None:
+        counted.WEBSOCKETS.dec()
         for task in (*self.at_work, self.following):
             if task is not None:
                 task.cancel()

@@ -21,6 +21,7 @@ from assistant_site import valkey
 from assistant_site.db.errors import first_line
 from assistant_site.db.threads import DatabaseThreads
 from assistant_site.llm import transport
+from assistant_site.metrics import counted, publishing
 from assistant_site.tuning import settle
 from metering import ledger, usage
 from runs import charging, holding, recovery, sent_prompts
@@ -46,6 +47,8 @@ class Engine:
         self.owner = f"{socket.gethostname()}:{os.getpid()}"
         self._loop = asyncio.new_event_loop()
         self._executions: dict[str, Execution] = {}
+        counted.RUNS_CARRIED.set_function(lambda: len(self._executions))
+        counted.RUNS_LIMIT.set(settings.RUNS_PER_WORKER)
         self._taker = Taker(self.owner, self._executions, self._begin)
         self._draining = False
         self._started = threading.Event()
@@ -69,6 +72,7 @@ class Engine:
         done.result(timeout=settings.WORKER_DRAIN_SECONDS + 20)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)
+        publishing.stop()
 
     # --- In the loop ------------------------------------------------------------------------------------------------
 
@@ -238,4 +242,5 @@ def of_this_process() -> Engine:
             _engine = Engine()
             _engine.start()
             settle()
+            publishing.publish("worker")
         return _engine

@@ -21,6 +21,7 @@ from assistant_site.db import scope
 from assistant_site.db.errors import first_line
 from assistant_site.db.threads import DatabaseThreads
 from assistant_site.llm.chat import ChatRequest, ModelFailed, Usage
+from assistant_site.metrics import counted
 from metering.budgets import InsufficientQuota
 from metering.calls import pauses
 from metering.ledger import InFlight
@@ -125,6 +126,7 @@ class Execution(Hearing):
         if found is None:
             return False
         self.run, told, self._prepared, self._kept = found
+        counted.QUEUE_SECONDS.observe((timezone.now() - self.run.queued_at).total_seconds())
         self.is_limited = holding.most_at_work(self.run) is not None
         self.log = RunLog(self.appender, self.run_id, self.run.event_position)
         self.tell_all(told)

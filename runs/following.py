@@ -18,6 +18,7 @@ from django.conf import settings
 
 from assistant_site import valkey
 from assistant_site.db import threads
+from assistant_site.metrics import counted
 from runs import endings
 from runs.events import Told, key, read_entries
 from runs.machine import RESTING, RESTING_EVENTS, TERMINAL, TERMINAL_EVENTS
@@ -100,6 +101,7 @@ class Hub:
     def join(self, run_id: str, position: int) -> Reader:
         reader = Reader(key(run_id).encode(), position, self._look_again)
         self._readers.setdefault(reader.stream, set()).add(reader)
+        counted.STREAM_READERS.inc()
         self._look_again()
         return reader
 
@@ -113,6 +115,8 @@ class Hub:
 
     def leave(self, reader: Reader) -> None:
         readers = self._readers.get(reader.stream, set())
+        if reader in readers:
+            counted.STREAM_READERS.dec()
         readers.discard(reader)
         if not readers:
             self._readers.pop(reader.stream, None)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from django.db import InterfaceError, OperationalError
+from django.utils import timezone
 
 from assistant_site.db.threads import DatabaseThreads
 from assistant_site.llm.chat import (
@@ -18,6 +19,7 @@ from assistant_site.llm.chat import (
     TurnFinished,
     Usage,
 )
+from assistant_site.metrics import counted
 from assistant_site.wire.errors import WireError
 from runs import flaws, holding
 from runs.events import RunLog, Telling, message_delta, step_delta
@@ -180,6 +182,7 @@ class Hearing:
 
     async def open_message(self, turn: Turn) -> None:
         self.log.settle()
+        self.note_first(turn)
         step, message, told = await self.database.run(holding.open_message, self.held, self.log.position, turn.number)
         turn.message = (step, message)
         self.tell_all(told)
@@ -193,8 +196,14 @@ class Hearing:
             await self.tell(holding.close_message, step, message, turn.content(), usage_json(Usage()))
             turn.message = None
         self.log.settle()
+        self.note_first(turn)
         turn.calls_step, told = await self.database.run(holding.open_calls, self.held, self.log.position, turn.number)
         self.tell_all(told)
+
+    def note_first(self, turn: Turn) -> None:
+        """The run's readers are about to be shown its first token or call."""
+        if turn.number == 1 and turn.message is None:
+            counted.FIRST_TOKEN_SECONDS.observe((timezone.now() - self.held.created_at).total_seconds())
 
     # --- Means ------------------------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from assistant_site.db import scope
 from assistant_site.db.prepared import Prepared
 from assistant_site.db.questions import Change, Place
 from assistant_site.db.written import Columns
+from assistant_site.metrics import counted
 from runs import machine
 from runs.machine import Status
 from runs.models import Run, RunStep, StepStatus
@@ -51,6 +52,7 @@ def start(run: Run) -> bool:
         if not cursor.rowcount:
             return False
     run._state.adding, run._state.db = False, connection.alias
+    counted.RUNS_STARTED.inc()
     return True
 
 
@@ -170,4 +172,5 @@ def finish(run: Run, status: Status, position: int, message: Message, step: RunS
     ended = {"claim": None, "lease_until": None, "required_action": None, "sealed": ""}
     for name, value in (changes | ended | {"status": status, "event_position": position}).items():
         setattr(run, name, value)
+    counted.RUNS_ENDED.labels(status.value).inc()
     return True

@@ -9,6 +9,7 @@ from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from assistant_site.metrics import counted
 from metering import ledger
 from runs import events
 from runs.actions import close_open_objects, move
@@ -90,6 +91,7 @@ def _take_from_dead(run: Run) -> Telling:
         )
     else:
         told = _close(run, StepStatus.FAILED, keeps_calls=True)
+        counted.TAKE_OVERS.inc()
         move(run, Status.QUEUED, event_position=_gap(run, told), queued_at=timezone.now())
     ledger.release_of_run(run.pk)
     return [*told, run_event(run)]

@@ -12,6 +12,7 @@ from typing import Any
 
 from django.utils import timezone
 
+from assistant_site.metrics import counted
 from runs import credentials
 from runs.models import Run
 from runs.turn import Call, Turn, storable
@@ -132,19 +133,24 @@ async def carried_out(call: Call, context: ToolContext) -> ToolResult:
     """What the call comes to. A tool that takes too long, breaks or cannot be stopped ends its call only."""
     assert call.tool is not None
     work = asyncio.ensure_future(call.tool.call(context, call.arguments))
+    began, end = time.perf_counter(), "broken"
     try:
         await asyncio.wait([work], timeout=call.tool.seconds)
         if work.cancelled():
             logger.error("Call %s of '%s' cancelled itself.", context.call_id, call.name)
             return ToolResult(FAULT)
         if work.done():
-            return work.result()
+            result = work.result()
+            end = "done"
+            return result
+        end = "timed_out"
         logger.warning("Call %s of '%s' took longer than its time.", context.call_id, call.name)
         return ToolResult(f"'{call.name}' took longer than {call.tool.seconds:g} seconds, and was given up.")
     except Exception:
         logger.exception("Call %s of '%s' failed.", context.call_id, call.name)
         return ToolResult(FAULT)
     finally:
+        counted.tool_called(str(context.options.get("type", call.name)), end, time.perf_counter() - began)
         await ended([work])
 
 

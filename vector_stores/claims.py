@@ -16,6 +16,7 @@ from django.db import transaction
 from django.db.models import Count, F, Min, Q
 from django.db.models.functions import Now
 
+from assistant_site.metrics import counted
 from tenants.models import TenantQuerySet
 from vector_stores.models import StoreFile, StoreFileStatus
 
@@ -53,6 +54,8 @@ class Held:
         """Ends the claim with these changes, and keeps the row locked until the transaction ends."""
         if not self.mine().update(claim=None, lease_until=None, **changes):
             raise LostClaim(self.row.pk)
+        if "status" in changes:
+            counted.INGESTED.labels(str(changes["status"])).inc()
 
 
 def lease_end() -> Any:

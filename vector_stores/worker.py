@@ -19,6 +19,7 @@ from django.db import DatabaseError, InterfaceError, close_old_connections
 
 from assistant_site import valkey
 from assistant_site.db.errors import first_line
+from assistant_site.metrics import counted, publishing
 from assistant_site.tuning import settle
 from vector_stores import claims, ticker
 from vector_stores.claims import Held
@@ -76,6 +77,7 @@ class Worker:
             claims.hand_back(left)
         with contextlib.suppress(valkey.Failed, OSError):
             valkey.blocking().delete(ALIVE_KEY + self.owner)
+        publishing.stop()
 
     # --- In the threads ---------------------------------------------------------------------------------------------
 
@@ -100,8 +102,10 @@ class Worker:
             return
         with self._lock:
             self._held[held.row.pk] = held
+        began = time.perf_counter()
         try:
             ingest(held)
+            counted.INGESTION_SECONDS.observe(time.perf_counter() - began)
         finally:
             with self._lock:
                 self._held.pop(held.row.pk, None)
@@ -141,4 +145,5 @@ def of_this_process() -> Worker:
             _worker = Worker()
             _worker.start()
             settle()
+            publishing.publish("ingestion")
         return _worker

@@ -49,6 +49,7 @@ from assistant_site.llm.reading import AnswerBody, chunks_of
 from assistant_site.llm.sending import Habits, as_json, body_of, quirk_is_off, quirk_is_on, refused_features
 from assistant_site.llm.tokens import estimate_request
 from assistant_site.llm.transport import Refused, open_turn
+from assistant_site.metrics import counted
 
 FIRST_PAUSE_SECONDS = 0.4
 MAX_PAUSE_SECONDS = 8.0
@@ -69,14 +70,18 @@ async def stream_turn(
     while True:
         body = body_of(endpoint, request, without, stream=_may_stream(endpoint, request))
         shown = False
+        asking = counted.Asking(request.model)
         try:
             async with aclosing(_ask_once(endpoint, request, body)) as batches:
                 async for events in batches:
                     for event in events:
                         if not shown:
                             shown = True
+                            asking.began()
                             if without != learnt:
                                 _habits.remember(endpoint, request.model, without)
+                        if isinstance(event, TurnFinished):
+                            asking.finished(event.usage.prompt_tokens, event.usage.completion_tokens)
                         yield event
             return
         except Refused as refusal:
@@ -94,6 +99,7 @@ async def stream_turn(
         if pause is None:
             raise failure
         retries += 1
+        counted.MODEL_RETRIES.inc()
         await asyncio.sleep(pause)
 
 
@@ -148,6 +154,7 @@ def _log_failure(
     endpoint: Endpoint, request: ChatRequest, failure: TurnFailed, headers: Mapping[str, str] | None = None
 ) -> None:
     """One line for the operator; no prompt and no credential in it."""
+    counted.model_failed(request.model, failure.status, failure.code)
     _log.warning(
         "A model turn failed: %s (status %s, model %s at %s, request %s) %s",
         failure.message,

@@ -31,7 +31,9 @@ def test_every_address_is_found_as_django_resolves_it() -> None:
     for address in addresses():
         if address.startswith(("/v1/", "/api/v1/")):
             wanted = resolve(address)
-            assert routes.find(address) == (wanted.func, wanted.kwargs), address
+            view, arguments, pattern = routes.find(address)
+            assert (view, arguments) == (wanted.func, wanted.kwargs), address
+            assert wanted.route.endswith(pattern), address
 
 
 @pytest.mark.parametrize("path", ["/v1/threads/runs", "/v1/threads/thread_1/runs/run_1", "/api/v1/assistants"])
