@@ -12,8 +12,8 @@ from channels.routing import ProtocolTypeRouter  # noqa: E402
 from django.urls import get_resolver  # noqa: E402
 
 from assistant_site.handler import Handler  # noqa: E402
-from assistant_site.metrics.publishing import publish  # noqa: E402
 from assistant_site.tuning import settle  # noqa: E402
+from assistant_site.watched import begin  # noqa: E402
 from runs.routing import websockets  # noqa: E402
 
 handler = Handler()
@@ -24,4 +24,4 @@ if "daphne.server" in sys.modules:
     bound()
 get_resolver().url_patterns  # noqa: B018 loads every view now, not at the first request
 settle()
-publish("web")
+begin("web")

@@ -21,6 +21,7 @@ from django_q.brokers import Broker, get_broker
 from django_q.conf import Conf
 from django_q.signing import SignedPackage
 
+from assistant_site import watched
 from assistant_site.embedded.process import spawn
 from vector_stores.tasks import CLUSTER as INGESTION
 
@@ -68,11 +69,13 @@ def run(queue: str) -> None:
 def serve(queue: str, most: int, stopping: threading.Event) -> None:
     """Until `stopping` is set, or so many tasks were carried out (0: any number). Then what is under way is drained."""
     carrier = _carrier_of(queue)
+    watched.begin("ingestion" if queue == INGESTION else "worker")
     supply = Supply(get_broker(queue), most, stopping)
     supply.start()
     stopping.wait()
     supply.join()  # nothing more is taken from the queue that would find the carrier draining
     carrier.drain()
+    watched.end()
 
 
 def _carrier_of(queue: str) -> Carrier:

@@ -28,12 +28,14 @@ from assistant_site import bodies
 from assistant_site.db import scope as rows
 from assistant_site.db.middleware import scope_of
 from assistant_site.metrics import counted
+from assistant_site.tracing import spans
 from assistant_site.wire import rest
 from assistant_site.wire.errors import WireError
 from assistant_site.wire.headers import caller_address
 from assistant_site.wire.late import ASKED_AGAIN, AskAgain, LateResponse, Patience
 
 logger = logging.getLogger(__name__)
+access = logging.getLogger("assistant_site.access")
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
@@ -104,19 +106,60 @@ class Handler(ASGIHandler):
 
     def respond(self, scope: Scope, body: IO[bytes]) -> Any:
         """The whole synchronous life of a request; a finished answer has been closed."""
+        with self.span_of(scope) as span:
+            return self.timed(scope, body, span)
+
+    @staticmethod
+    def span_of(scope: Scope) -> spans.Span:
+        """The span of a request, below the caller's own if callers are trusted with that, else with a link to it."""
+        named = next((value for name, value in scope["headers"] if name == b"traceparent"), b"").decode("latin-1")
+        trusted = settings.TRACES_TRUST_CALLERS and named
+        return spans.span(
+            scope["method"],
+            kind="server",
+            parent=named if trusted else "",
+            link=None if trusted else named,
+            http__request__method=scope["method"],
+        )
+
+    def timed(self, scope: Scope, body: IO[bytes], span: spans.Span) -> Any:
         began = time.perf_counter()
         set_script_prefix(get_script_prefix(scope))
         signals.request_started.send(sender=self.__class__, scope=scope)
         request, refused = self.create_request(scope, body)
         response: Any = refused if request is None else self.get_response(request)
         response._handler_class = self.__class__
-        counted.answered(scope["method"], route_of(request), response.status_code, time.perf_counter() - began)
+        self.note(request, response, scope["method"], time.perf_counter() - began, span)
         if isinstance(response, AskAgain) and request is not None:
             response.body = request.body  # its file has been read and closed
         if is_finished(response):
             response.close()  # sends request_finished, which gives broken connections up
             body.close()
         return response
+
+    @staticmethod
+    def note(request: Any, response: Any, method: str, seconds: float, span: spans.Span) -> None:
+        """Counts the answer, and tells it to the trace and the access log."""
+        route, status = route_of(request), response.status_code
+        counted.answered(method, route, status, seconds)
+        if span is spans.NOTHING and not settings.ACCESS_LOG:
+            return
+        tenant = scope_of(response)
+        tenant = "" if tenant in (rows.CLOSED, rows.EVERYTHING) else tenant
+        named = response.headers.get("x-request-id")
+        span.rename(f"{method} {route}")
+        span.set(
+            http__route=route,
+            http__response__status_code=status,
+            holdfast__request__id=named,
+            holdfast__tenant__id=tenant or None,
+        )
+        if status >= 500:
+            span.fail(str(status))
+        if settings.ACCESS_LOG:
+            fields = {"method": method, "route": route, "status": status, "milliseconds": round(1000 * seconds, 1)}
+            fields |= {"request_id": named, "tenant_id": tenant}
+            access.info("%s %s %s %.1f ms", method, route, status, 1000 * seconds, extra={"fields": fields})
 
     async def while_connected(self, work: Coroutine[Any, Any, None], receive: Receive) -> None:
         """Works on a streamed or late answer; a client that leaves ends it at once."""

@@ -430,14 +430,35 @@ Q_CLUSTER = {
     "ALT_CLUSTERS": {"ingestion": {}},
 }
 
+# Traces; the names are OpenTelemetry's. The address of one collector, up to and with /v1/traces; empty: none.
+OTEL_ENDPOINT = env.url("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+if not OTEL_ENDPOINT and (_collector := env.url("OTEL_EXPORTER_OTLP_ENDPOINT")):
+    OTEL_ENDPOINT = f"{_collector}/v1/traces"
+OTEL_HEADERS = env.items("OTEL_EXPORTER_OTLP_HEADERS", default=[])
+OTEL_SERVICE_NAME = env.text("OTEL_SERVICE_NAME", default="holdfast")
+OTEL_RESOURCE_ATTRIBUTES = env.items("OTEL_RESOURCE_ATTRIBUTES", default=[])
+TRACES_PERCENT = env.number("TRACES_PERCENT", default=100, low=0, high=100)
+TRACES_TRUST_CALLERS = env.flag("TRACES_TRUST_CALLERS", default=False)
+
+SENTRY_DSN = env.url("SENTRY_DSN")
+SENTRY_ENVIRONMENT = env.text("SENTRY_ENVIRONMENT", default="production")
+
+ACCESS_LOG = env.flag("ACCESS_LOG", default=False)
+LOG_FORMAT = env.choice("LOG_FORMAT", default="line", of=("line", "json"))
 LOG_LEVEL = env.choice("LOG_LEVEL", default="info", of=("debug", "info", "warning", "error")).upper()
+_OWN_APPS = [app.partition(".")[0] for app in INSTALLED_APPS if (BASE_DIR / app.partition(".")[0]).is_dir()]
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "stream": sys.stderr}},
-    "root": {"handlers": ["console"], "level": LOG_LEVEL},
+    "formatters": {
+        "line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"},
+        "json": {"()": "assistant_site.logs.JSONFormatter"},
+    },
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": LOG_FORMAT, "stream": sys.stderr}},
+    # Libraries tell what passes through them when they are asked to tell everything; only our own code is.
+    "root": {"handlers": ["console"], "level": "INFO" if LOG_LEVEL == "DEBUG" else LOG_LEVEL},
     "loggers": {
+        **{app: {"level": LOG_LEVEL} for app in _OWN_APPS},
         # The wire's own 4xx answers are the caller's business, not a warning for the operator.
         "django.request": {"level": "ERROR"},
         "django.server": {"level": "WARNING"},

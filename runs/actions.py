@@ -18,6 +18,7 @@ from assistant_site import valkey
 from assistant_site.db.afterwards import once_committed
 from assistant_site.db.questions import Place, Question
 from assistant_site.metrics import counted
+from assistant_site.tracing import spans
 from assistant_site.wire import grammar
 from assistant_site.wire.errors import InvalidRequest, NotFound, RateLimited
 from assistant_site.wire.tool_types import judge_tools
@@ -132,6 +133,7 @@ def new_run(assistant: Assistant, thread_id: str, body: dict[str, Any], token: A
         model_params=assistant.extra_body.get("model_params", {}) | (extra.get("model_params") or {}),
         sealed=credentials.sealed(extra),
         include=body.get("include", []),
+        traceparent=spans.traceparent(),
     )
 
 

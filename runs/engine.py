@@ -21,7 +21,7 @@ from assistant_site import valkey
 from assistant_site.db.errors import first_line
 from assistant_site.db.threads import DatabaseThreads
 from assistant_site.llm import transport
-from assistant_site.metrics import counted, publishing
+from assistant_site.metrics import counted
 from assistant_site.tuning import settle
 from metering import ledger, usage
 from runs import charging, holding, recovery, sent_prompts
@@ -72,7 +72,6 @@ class Engine:
         done.result(timeout=settings.WORKER_DRAIN_SECONDS + 20)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)
-        publishing.stop()
 
     # --- In the loop ------------------------------------------------------------------------------------------------
 
@@ -242,5 +241,4 @@ def of_this_process() -> Engine:
             _engine = Engine()
             _engine.start()
             settle()
-            publishing.publish("worker")
         return _engine

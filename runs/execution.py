@@ -17,11 +17,13 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from django.utils import timezone
 
+from assistant_site import logs
 from assistant_site.db import scope
 from assistant_site.db.errors import first_line
 from assistant_site.db.threads import DatabaseThreads
 from assistant_site.llm.chat import ChatRequest, ModelFailed, Usage
 from assistant_site.metrics import counted
+from assistant_site.tracing import spans
 from metering.budgets import InsufficientQuota
 from metering.calls import pauses
 from metering.ledger import InFlight
@@ -39,6 +41,8 @@ from tools.links import Links
 from tools.registry import refreshing
 
 logger = logging.getLogger(__name__)
+
+PROVIDER = "openai"  # what traces call whoever speaks its protocol
 
 # Of a turn that waits until other calls have given back what they do not need of a budget.
 IN_FLIGHT_SECONDS = 60.0
@@ -86,7 +90,9 @@ class Execution(Hearing):
             if not claimed:
                 return
             scope.enter(self.held.tenant_id)  # whose runs there are, only the claim may ask
-            await self.until_rest()
+            logs.run_is(self.run_id)
+            with self.span():
+                await self.until_rest()
         except LostClaim:
             await self.end_quietly()
         except AtLimit:
@@ -96,6 +102,23 @@ class Execution(Hearing):
             logger.error("%s is left to the next attempt, the database failed: %s", self.run_id, first_line(error))
         except asyncio.CancelledError:
             await self.end_interrupted()
+
+    def span(self) -> spans.Span:
+        """The time that this worker carries the run, and before it, that it waited."""
+        run = self.held
+        spans.past("queue", run.queued_at.timestamp(), parent=run.traceparent)
+        return spans.span(
+            "invoke_agent",
+            parent=run.traceparent,
+            gen_ai__operation__name="invoke_agent",
+            gen_ai__provider__name=PROVIDER,
+            gen_ai__agent__id=run.assistant_id,
+            gen_ai__conversation__id=run.thread_id,
+            gen_ai__request__model=run.model,
+            holdfast__run__id=run.pk,
+            holdfast__run__attempt=run.attempt,
+            holdfast__tenant__id=run.tenant_id,
+        )
 
     async def until_rest(self) -> None:
         """Turn after turn, until the run rests; every failure ends it with the right `last_error`."""

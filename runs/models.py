@@ -70,6 +70,8 @@ class Run(TenantModel):
     lease_until = models.DateTimeField(null=True)
     attempt = models.IntegerField(default=0)
     event_position = models.BigIntegerField(default=0)
+    # Of the request that created it, as the header `traceparent` has it; empty where nothing is traced.
+    traceparent = models.CharField(max_length=55, blank=True, default="", db_default="", editable=False)
 
     # Not stored: who answers the turn that its holder is taking, whether something is reserved for it, and the thread's
     # newest messages, newest first, as they were when the run was claimed, until its first turn has looked at them.

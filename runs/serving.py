@@ -13,6 +13,7 @@ from typing import Any
 from django.utils import timezone
 
 from assistant_site.metrics import counted
+from assistant_site.tracing import spans
 from runs import credentials
 from runs.models import Run
 from runs.turn import Call, Turn, storable
@@ -92,7 +93,14 @@ class Serving:
             call.begun = await call.tool.begin(self._context(index))
             if call.begun is not None:
                 await self._keep_all()  # with what the calls before it came to: they are not run again either
-        result = storable_result(await carried_out(call, self._context(index, is_resumed=is_resumed)))
+        with spans.span(
+            f"execute_tool {call.name}",
+            gen_ai__operation__name="execute_tool",
+            gen_ai__tool__name=call.name,
+            gen_ai__tool__call__id=str(call.entry["id"]),
+            gen_ai__tool__type="extension",
+        ):
+            result = storable_result(await carried_out(call, self._context(index, is_resumed=is_resumed)))
         # Whoever approved a call reads a stream that knows only the end of its step.
         if call.is_function and not call.is_approved:
             self._grow(index, {"output": result.output})

@@ -19,7 +19,8 @@ from django.db import DatabaseError, InterfaceError, close_old_connections
 
 from assistant_site import valkey
 from assistant_site.db.errors import first_line
-from assistant_site.metrics import counted, publishing
+from assistant_site.metrics import counted
+from assistant_site.tracing import spans
 from assistant_site.tuning import settle
 from vector_stores import claims, ticker
 from vector_stores.claims import Held
@@ -77,7 +78,6 @@ class Worker:
             claims.hand_back(left)
         with contextlib.suppress(valkey.Failed, OSError):
             valkey.blocking().delete(ALIVE_KEY + self.owner)
-        publishing.stop()
 
     # --- In the threads ---------------------------------------------------------------------------------------------
 
@@ -104,7 +104,9 @@ class Worker:
             self._held[held.row.pk] = held
         began = time.perf_counter()
         try:
-            ingest(held)
+            with spans.span("ingest_file", parent="", holdfast__tenant__id=held.row.tenant_id) as span:
+                span.set(holdfast__file__id=held.row.file_id, holdfast__vector_store__id=held.row.vector_store_id)
+                ingest(held)
             counted.INGESTION_SECONDS.observe(time.perf_counter() - began)
         finally:
             with self._lock:
@@ -145,5 +147,4 @@ def of_this_process() -> Worker:
             _worker = Worker()
             _worker.start()
             settle()
-            publishing.publish("ingestion")
         return _worker

@@ -31,6 +31,7 @@ import logging
 import random
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from urllib.parse import urlsplit
 
 import orjson
 from django.conf import settings
@@ -50,6 +51,7 @@ from assistant_site.llm.sending import Habits, as_json, body_of, quirk_is_off, q
 from assistant_site.llm.tokens import estimate_request
 from assistant_site.llm.transport import Refused, open_turn
 from assistant_site.metrics import counted
+from assistant_site.tracing import spans
 
 FIRST_PAUSE_SECONDS = 0.4
 MAX_PAUSE_SECONDS = 8.0
@@ -70,7 +72,7 @@ async def stream_turn(
     while True:
         body = body_of(endpoint, request, without, stream=_may_stream(endpoint, request))
         shown = False
-        asking = counted.Asking(request.model)
+        asking = Asking(endpoint, request)
         try:
             async with aclosing(_ask_once(endpoint, request, body)) as batches:
                 async for events in batches:
@@ -81,12 +83,13 @@ async def stream_turn(
                             if without != learnt:
                                 _habits.remember(endpoint, request.model, without)
                         if isinstance(event, TurnFinished):
-                            asking.finished(event.usage.prompt_tokens, event.usage.completion_tokens)
+                            asking.finished(event)
                         yield event
             return
         except Refused as refusal:
             error = _error_of(refusal.body)
             failure = judge(error, refusal.status, retry_after=retry_after(refusal.headers))
+            asking.failed(failure)
             _log_failure(endpoint, request, failure, refusal.headers)
             refused = refused_features(error, body) if refusal.status in (400, 422) else frozenset[str]()
             if refused:
@@ -94,13 +97,57 @@ async def stream_turn(
                 continue
         except TurnFailed as failed:
             failure = failed
+            asking.failed(failure)
             _log_failure(endpoint, request, failure)
+        finally:
+            asking.over()
         pause = None if shown or retries >= most_retries else _pause(failure, retries)
         if pause is None:
             raise failure
         retries += 1
         counted.MODEL_RETRIES.inc()
         await asyncio.sleep(pause)
+
+
+class Asking:
+    """One attempt at a turn, as metrics and traces are told of it."""
+
+    def __init__(self, endpoint: Endpoint, request: ChatRequest) -> None:
+        self._model = request.model
+        self._clock = counted.Asking(request.model)
+        self._span = spans.span(
+            f"chat {request.model}",
+            kind="client",
+            is_parent=False,  # between two events others' work goes on
+            gen_ai__operation__name="chat",
+            gen_ai__provider__name="openai",  # of whom it has the protocol
+            gen_ai__request__model=request.model,
+            gen_ai__request__stream=_may_stream(endpoint, request),
+        )
+        if self._span is not spans.NOTHING:
+            place = urlsplit(endpoint.base_url)
+            self._span.set(server__address=place.hostname, server__port=place.port)
+
+    def began(self) -> None:
+        """The first event is here."""
+        self._clock.began()
+        self._span.event("gen_ai.first_token")
+
+    def finished(self, turn: TurnFinished) -> None:
+        usage = turn.usage
+        self._clock.finished(usage.prompt_tokens, usage.completion_tokens)
+        self._span.set(
+            gen_ai__usage__input_tokens=usage.prompt_tokens,
+            gen_ai__usage__output_tokens=usage.completion_tokens,
+            gen_ai__response__finish_reasons=[turn.reason],
+        )
+
+    def failed(self, failure: TurnFailed) -> None:
+        counted.model_failed(self._model, failure.status, failure.code)
+        self._span.fail(str(failure.status or failure.code))
+
+    def over(self) -> None:
+        self._span.end()
 
 
 async def _ask_once(
@@ -154,7 +201,6 @@ def _log_failure(
     endpoint: Endpoint, request: ChatRequest, failure: TurnFailed, headers: Mapping[str, str] | None = None
 ) -> None:
     """One line for the operator; no prompt and no credential in it."""
-    counted.model_failed(request.model, failure.status, failure.code)
     _log.warning(
         "A model turn failed: %s (status %s, model %s at %s, request %s) %s",
         failure.message,

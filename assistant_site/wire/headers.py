@@ -8,6 +8,8 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.http.response import HttpResponseBase
 
+from assistant_site import logs
+
 API_PREFIXES = ("v1/", "api/v1/")
 IDEMPOTENCY_KEY = "Idempotency-Key"  # of requests; see assistant_site.idempotency
 
@@ -37,6 +39,7 @@ class WireHeadersMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         started = time.perf_counter()
         request.wire_id = f"req_{secrets.token_hex(16)}"  # type: ignore[attr-defined]
+        logs.request_is(request.wire_id)  # type: ignore[attr-defined]
         response = self.get_response(request)
         headers = response.headers
         headers["x-request-id"] = request.wire_id  # type: ignore[attr-defined]

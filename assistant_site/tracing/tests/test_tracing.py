@@ -1,0 +1,191 @@
+"""Traces: what a collector gets of whole runs, that no content is in it, and that nothing depends on it."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
+
+from assistant_site.llm.tests.quirk_server import QuirkServer, called, said
+from assistant_site.tests.callers import LiveCaller, new_tenant, pauses
+from assistant_site.tests.stack import Stack, free_port
+from assistant_site.tracing import spans
+from assistant_site.tracing.tests.collector import Collector, Received
+from runs.models import Run
+from tools.tests.mcp_servers import McpTestServer
+
+SERVER, CLIENT = 2, 3
+CALLERS_TRACE = "0af7651916cd43dd8448eb211c80319c"
+TRACEPARENT = f"00-{CALLERS_TRACE}-b7ad6b7169203331-01"
+SECRETS = ("marzipan", "quince", "nougat", "sorbet", "praline")
+
+
+def test_where_nothing_is_sent_nothing_that_sends_is_loaded() -> None:
+    program = """
+import sys, django
+django.setup()
+import runs.engine, assistant_site.asgi
+from assistant_site.tracing import spans
+assert spans.span("x") is spans.NOTHING
+senders = ("opentelemetry.sdk.trace", "opentelemetry.exporter", "sentry_sdk")
+print([name for name in sys.modules if name.startswith(senders)])
+"""
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert ended.stdout.strip() == "[]"
+
+
+def test_what_is_no_traceparent_is_no_parent() -> None:
+    for wrong in ("", "00", "ü" * 55, "00-" + "0" * 32 + "-" + "0" * 16 + "-01", TRACEPARENT[:-1]):
+        assert spans._context_of(wrong) is None, wrong
+    found = spans._context_of(TRACEPARENT)
+    assert found is not None
+    assert f"{found.trace_id:032x}" == CALLERS_TRACE
+
+
+@pytest.fixture(scope="module")
+def collector() -> Iterator[Collector]:
+    with Collector() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def traced(
+    django_db_setup: None, django_db_blocker: Any, collector: Collector, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
+    """Processes whose spans go to the collector, and whose logs are JSON of everything they are ready to tell."""
+    env = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url,
+        "OTEL_EXPORTER_OTLP_HEADERS": "x-key=of-the-collector",
+        "OTEL_RESOURCE_ATTRIBUTES": "deployment.environment.name=test",
+        "LOG_FORMAT": "json",
+        "LOG_LEVEL": "debug",
+        "ACCESS_LOG": "true",
+        "WEB_SERVER": "uvicorn",
+        "RUN_LEASE_SECONDS": "3",
+    }
+    with django_db_blocker.unblock(), Stack.workers_of_others_rest():
+        folder = tmp_path_factory.mktemp("traced")
+        with Stack(folder=folder, env=env) as stack:
+            yield stack
+
+
+def trace_of(collector: Collector, run: str, *names: str) -> list[Received]:
+    """The spans of the run's trace, once these are among them."""
+    stored = Run.objects.across_tenants().get(pk=run).traceparent
+    assert stored
+    for _ in pauses():
+        found = [span for span in collector.spans() if span.trace == stored[3:35]]
+        if {span.name for span in found} >= set(names):
+            return found
+    raise AssertionError([span.name for span in collector.spans()])
+
+
+def lines_of(stack: Stack) -> list[dict[str, Any]]:
+    return [json.loads(line) for path in stack.folder.glob("*.log") for line in path.read_text().splitlines()]
+
+
+@pytest.mark.slow
+def test_one_trace_goes_from_the_request_to_the_models_and_tools(traced: Stack, collector: Collector) -> None:
+    tenant, token = new_tenant("traced")
+    lena = LiveCaller(tenant, token, traced.url)
+    with (
+        McpTestServer() as shop,
+        QuirkServer(called(("shop_echo", '{"text": "quince"}')), said("The answer is nougat.")) as model,
+    ):
+        lena.provided_by(model.base_url)
+        mcp = {"type": "mcp", "server_label": "shop", "server_url": shop.url, "require_approval": "never"}
+        assistant = lena.assistant(instructions="Think of marzipan.", tools=[mcp])
+        thread = lena.thread("Is there sorbet?")
+        store = lena.store()
+        file = lena.upload("praline.txt", b"praline")
+        lena.post(f"vector_stores/{store}/files", {"file_id": file})
+        lena.indexed(store, file)
+        headers = {"traceparent": TRACEPARENT, "Content-Type": "application/json"}
+        made = lena.call("POST", f"threads/{thread}/runs", {"assistant_id": assistant}, **headers)
+        run = lena.settled(thread, made["id"])
+    assert run["status"] == "completed", run
+    found = trace_of(collector, run["id"], "invoke_agent", "POST threads/<str:thread_id>/runs")
+    by_name = {span.name: span for span in found}
+    request, agent = by_name["POST threads/<str:thread_id>/runs"], by_name["invoke_agent"]
+    assert request.kind == SERVER
+    assert request.parent == ""
+    assert request.links == [CALLERS_TRACE]  # who is not trusted is only linked to
+    assert request.attributes["http.response.status_code"] == 200
+    assert request.attributes["holdfast.request.id"] == made.headers["x-request-id"]
+    assert request.attributes["holdfast.tenant.id"] == tenant.pk
+    assert by_name["queue"].parent == agent.parent == request.id
+    assert agent.resource["holdfast.role"] == "worker"
+    assert agent.resource["deployment.environment.name"] == "test"
+    assert agent.attributes["holdfast.run.id"] == run["id"]
+    chats = [span for span in found if span.name == "chat demo-instant"]
+    assert len(chats) == 2
+    for chat in chats:
+        assert (chat.kind, chat.parent, chat.events) == (CLIENT, agent.id, ["gen_ai.first_token"])
+        assert chat.attributes["gen_ai.usage.input_tokens"] > 0
+        assert chat.attributes["server.address"] == "127.0.0.1"
+    assert chats[1].attributes["gen_ai.usage.input_tokens"] == 7
+    assert chats[1].attributes["gen_ai.usage.output_tokens"] == 3
+    assert [chat.attributes["gen_ai.response.finish_reasons"] for chat in chats] == [["tool_calls"], ["stop"]]
+    tool = by_name["execute_tool shop_echo"]
+    assert tool.parent == agent.id
+    assert tool.attributes["gen_ai.operation.name"] == "execute_tool"
+    known = {value for name, value in vars(gen_ai_attributes).items() if name.startswith("GEN_AI_")}
+    used = {name for span in collector.spans() for name in span.attributes if name.startswith("gen_ai.")}
+    assert used - known == set()
+    for _ in pauses():
+        if any(span.name == "ingest_file" for span in collector.spans()):
+            break
+    assert collector.headers[0]["x-key"] == "of-the-collector"
+    everything = b"".join(collector.bodies)
+    assert [word for word in SECRETS if word.encode() in everything] == []
+    logged = [path.read_text() for path in traced.folder.glob("*.log")]
+    assert [word for word in SECRETS if any(word in text for text in logged)] == []
+    answered = [line for line in lines_of(traced) if line["logger"] == "assistant_site.access"]
+    [created] = [line for line in answered if line["request_id"] == made.headers["x-request-id"]]
+    assert created["route"] == "threads/<str:thread_id>/runs"
+    assert created["tenant_id"] == tenant.pk
+    assert created["trace_id"] == request.trace
+
+
+@pytest.mark.slow
+def test_whoever_takes_a_run_up_goes_on_with_its_trace(traced: Stack, collector: Collector) -> None:
+    tenant, token = new_tenant("taken up")
+    lena = LiveCaller(tenant, token, traced.url)
+    with QuirkServer(replace(said("late"), before=60.0), said("Here.")) as model:
+        lena.provided_by(model.base_url)
+        thread, assistant = lena.thread("Hello"), lena.assistant()
+        run = lena.post(f"threads/{thread}/runs", {"assistant_id": assistant})["id"]
+        for _ in pauses():
+            if model.requests:
+                break
+        traced.kill("worker-1")
+        traced.start("worker-1")
+        assert lena.settled(thread, run)["status"] == "completed"
+    [agent] = [span for span in trace_of(collector, run, "invoke_agent") if span.name == "invoke_agent"]
+    assert agent.attributes["holdfast.run.attempt"] == 2
+    failed = [line for line in lines_of(traced) if line["level"] in ("warning", "error")]
+    assert [line for line in failed if line["logger"].startswith("opentelemetry")] == []
+
+
+@pytest.mark.slow
+def test_without_a_collector_runs_go_on(django_db_setup: None, django_db_blocker: Any, tmp_path: Path) -> None:
+    env = {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://127.0.0.1:{free_port()}"}
+    with django_db_blocker.unblock(), Stack.workers_of_others_rest(), Stack(folder=tmp_path, env=env) as stack:
+        tenant, token = new_tenant("uncollected")
+        lena = LiveCaller(tenant, token, stack.url)
+        assert lena.run(lena.thread("Hello"), lena.assistant())["status"] == "completed"
+        for _ in pauses():
+            if "Traces cannot be sent" in stack.logs():
+                break
+        began = time.monotonic()
+        stack.stop()
+        assert time.monotonic() - began < 20  # it would be killed after that
+        told = stack.logs(1000)
+        assert "Check OTEL_EXPORTER_OTLP_ENDPOINT" in told
+        assert "Traceback" not in told
