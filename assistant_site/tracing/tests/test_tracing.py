@@ -26,6 +26,7 @@ TRACEPARENT = f"00-{CALLERS_TRACE}-b7ad6b7169203331-01"
 SECRETS = ("marzipan", "quince", "nougat", "sorbet", "praline")
 
 
+@pytest.mark.slow
 def test_where_nothing_is_sent_nothing_that_sends_is_loaded() -> None:
     program = """
 import sys, django
