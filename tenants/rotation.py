@@ -40,11 +40,14 @@ def secrets() -> list[tuple[type[models.Model], Secret]]:
     ]
 
 
-def rotate(*, only_count: bool = False) -> Iterator[Rotated]:
-    """Renews column after column; tells of each when it is through. `only_count`: writes nothing."""
+def rotate(*, only_count: bool = False, most: int | None = None) -> Iterator[Rotated]:
+    """Renews column after column; tells of each when it is through.
+
+    `only_count`: writes nothing. `most`: takes so many rows of each column only, the newest.
+    """
     for model, each in secrets():
         told = Rotated(f"{model._meta.label}.{each.name}")
-        for row in _rows(model, each):
+        for row in _rows(model, each) if most is None else _newest(model, each, most):
             _renew(told, model, each, row, only_count=only_count)
         yield told
 
@@ -70,6 +73,10 @@ def _rows(model: type[models.Model], each: Secret) -> Iterator[tuple[Any, Any]]:
     while batch:
         yield from batch
         batch = list(rows.filter(pk__gt=batch[-1][0])[:BATCH])
+
+
+def _newest(model: type[models.Model], each: Secret, most: int) -> Iterator[tuple[Any, Any]]:
+    return iter(_holding(model, each).order_by("-pk").values_list("pk", each.name)[:most])
 
 
 def _renew(told: Rotated, model: type[models.Model], each: Secret, row: tuple[Any, Any], *, only_count: bool) -> None:

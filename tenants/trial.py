@@ -6,7 +6,7 @@ it in `TRIAL_SECONDS`. Nothing is written, and no sentence holds the key.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -39,6 +39,7 @@ from tenants.patterns import matches
 TRIAL_SECONDS = 15.0
 LIST_SECONDS = 5.0  # of these at most for the list of models
 MAX_TOKENS = 16
+PARTS = ("models", "chat", "embedding")
 MAX_SHOWN_MODELS = 5
 _REQUEST = [{"role": "user", "content": "Say OK."}]
 _NO_CHAT = ("embed", "bge", "rerank", "whisper", "tts", "dall-e", "image", "moderation", "audio", "realtime")
@@ -65,12 +66,16 @@ _NOBODY_THERE = (
 
 @dataclass(frozen=True)
 class Part:
-    """One thing that was tried: `models`, `chat` or `embedding`. `told` is a sentence or two for the operator."""
+    """One thing that was tried, of `PARTS`. `told` is a sentence or two for the operator.
+
+    `is_hopeless`: nobody answers there, or the key is refused, so that nothing else can be had either.
+    """
 
     name: str
     is_ok: bool
     seconds: float
     told: str
+    is_hopeless: bool = False
 
 
 @dataclass
@@ -87,17 +92,21 @@ class Outcome:
         return bool(self.parts) and all(part.is_ok for part in self.parts if part.name != "models")
 
 
-def try_provider(provider: Provider, model: str | None = None) -> Outcome:
-    """Calls the provider for real, saved or not; 15 s at most. `model`: to chat with, by the name that it has there."""
+def try_provider(provider: Provider, model: str | None = None, *, parts: Collection[str] = PARTS) -> Outcome:
+    """Calls the provider for real, saved or not; 15 s at most. `model`: to chat with, by the name that it has there.
+
+    `parts`: what is tried. A list of `models` costs nothing anywhere.
+    """
     try:
         endpoint = routes.endpoint_of(provider)
     except Undecryptable as error:
         return Outcome([Part("chat", False, 0.0, str(error))])
-    return asyncio.run(_Trial(provider, endpoint, model or "").made())
+    return asyncio.run(_Trial(provider, endpoint, model or "", parts).made())
 
 
 class _Trial:
-    def __init__(self, provider: Provider, endpoint: Endpoint, model: str) -> None:
+    def __init__(self, provider: Provider, endpoint: Endpoint, model: str, parts: Collection[str]) -> None:
+        self.parts = parts
         self.provider = provider
         self.endpoint = endpoint
         self.outcome = Outcome(model=model)
@@ -106,22 +115,29 @@ class _Trial:
         self.until = asyncio.get_running_loop().time() + TRIAL_SECONDS
         outcome = self.outcome
         try:
-            await self.take("models", self.list_models, most=LIST_SECONDS)
-            outcome.model = outcome.model or self.model_to_chat_with()
-            if outcome.model:
-                await self.take("chat", self.chat)
-            elif outcome.parts[0].is_ok:
-                self.tell("chat", False, 0.0, "It lists no model for a chat: name one to try.")
-            else:
-                self.tell("chat", False, 0.0, f"{outcome.parts[0].told} If it lists none, name a model to try.")
-            if self.provider.embedding_model not in ("", routes.OFF):
+            if "models" in self.parts:
+                await self.take("models", self.list_models, most=LIST_SECONDS)
+            if "chat" in self.parts:
+                await self.chat_with_one()
+            if "embedding" in self.parts and self.provider.embedding_model not in ("", routes.OFF):
                 await self.take("embedding", self.embed)
         finally:
             await transport.close_connections()
         return outcome
 
-    def tell(self, name: str, is_ok: bool, seconds: float, told: str) -> None:
-        self.outcome.parts.append(Part(name, is_ok, seconds, without_secrets(told, self.provider_key)))
+    async def chat_with_one(self) -> None:
+        outcome = self.outcome
+        outcome.model = outcome.model or self.model_to_chat_with()
+        if outcome.model:
+            await self.take("chat", self.chat)
+        elif outcome.parts and not outcome.parts[0].is_ok:
+            self.tell("chat", False, 0.0, f"{outcome.parts[0].told} If it lists none, name a model to try.")
+        else:
+            self.tell("chat", False, 0.0, "It lists no model for a chat: name one to try.")
+
+    def tell(self, name: str, is_ok: bool, seconds: float, told: str, *, is_hopeless: bool = False) -> None:
+        told = without_secrets(told, self.provider_key)
+        self.outcome.parts.append(Part(name, is_ok, seconds, told, is_hopeless))
 
     @property
     def provider_key(self) -> str:
@@ -131,6 +147,7 @@ class _Trial:
         """Makes one step and tells how it went."""
         began = time.monotonic()
         loop = asyncio.get_running_loop()
+        is_hopeless = False
         try:
             async with asyncio.timeout_at(min(self.until, loop.time() + most)):
                 is_ok, told = True, await step()
@@ -138,7 +155,8 @@ class _Trial:
             is_ok, told = False, _ADVICE[SILENT]
         except TurnFailed as failure:
             is_ok, told = False, self.advice(failure)
-        self.tell(name, is_ok, time.monotonic() - began, told)
+            is_hopeless = failure.message in (UNREACHABLE, CREDENTIAL_REFUSED)
+        self.tell(name, is_ok, time.monotonic() - began, told, is_hopeless=is_hopeless)
 
     async def list_models(self) -> str:
         listed = await self.json("models")

@@ -8,10 +8,11 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 
-# What needs no database, or brings its own servers. Any other command, also one that we do not know, gets them.
+# What needs no database, brings its own servers, or looks whether they run. Any other command, also one
+# that we do not know, gets them.
 WITHOUT_SERVERS = frozenset(
     {"check", "collectstatic", "compilemessages", "diffsettings", "findstatic", "help", "makemessages"}
-    | {"makemigrations", "spectacular", "startapp", "startproject", "test", "testserver", "up", "version"}
+    | {"doctor", "makemigrations", "spectacular", "startapp", "startproject", "test", "testserver", "up", "version"}
 )
 
 # Set by `manage.py up` for its children: the servers run, and are its business alone.

@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 
 def check_services() -> None:
     """Raises CannotStart with a sentence for each of PostgreSQL and Valkey that does not answer within 5 seconds."""
-    problems = [problem for problem in (_database_problem(), _valkey_problem()) if problem]
+    problems = [problem for problem in (database_problem(), _valkey_problem()) if problem]
     if problems:
         raise CannotStart(" ".join(problems))
 
@@ -51,7 +51,8 @@ def set_up() -> Made:
     return Made(token, password)
 
 
-def _database_problem() -> str:
+def database_problem() -> str:
+    """Why PostgreSQL cannot be used, as a sentence; empty if it answers."""
     try:
         connection.ensure_connection()
     except OperationalError as error:
@@ -61,8 +62,8 @@ def _database_problem() -> str:
                     f"The embedded PostgreSQL does not take the password in {settings.VAR_DIR / 'secrets.json'}: this "
                     "file and the folder postgres beside it do not belong together. Restore both from one backup."
                 )
-            return f"The embedded PostgreSQL does not answer: {_told(error)}"
-        return f"PostgreSQL at DATABASE_URL does not answer: {_told(error)}"
+            return f"The embedded PostgreSQL does not answer: {without_passwords(error)}"
+        return f"PostgreSQL at DATABASE_URL does not answer: {without_passwords(error)}"
     return ""
 
 
@@ -75,11 +76,11 @@ def _valkey_problem() -> str:
         with redis.Redis.from_url(settings.VALKEY_URL, socket_connect_timeout=5, socket_timeout=5) as client:
             client.ping()
     except redis.RedisError as error:
-        return f"Valkey (Redis) at REDIS_URL does not answer: {_told(error)}"
+        return f"Valkey (Redis) at REDIS_URL does not answer: {without_passwords(error)}"
     return ""
 
 
-def _told(error: Exception) -> str:
+def without_passwords(error: Exception) -> str:
     """The first line of what a driver says, without our password in it, as the end of a sentence."""
     lines = str(error).strip().splitlines()
     text = lines[0] if lines else type(error).__name__
