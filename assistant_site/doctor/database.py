@@ -51,7 +51,7 @@ def look_whether_it_answers() -> Iterator[Finding]:
         )
         yield wrong(part, told, f"{remedy} (docs/operations.md#postgresql-is-lost)")
         return
-    _asked(f"SELECT set_config('statement_timeout', '{STATEMENT_SECONDS}s', false)")
+    _asked("SELECT set_config('statement_timeout', %s, false)", [f"{STATEMENT_SECONDS}s"])
     number, version, fsync, in_recovery = _asked(
         "SELECT current_setting('server_version_num')::int, current_setting('server_version'), "
         "current_setting('fsync'), pg_is_in_recovery()"

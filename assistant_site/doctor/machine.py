@@ -2,11 +2,11 @@
 
 import os
 import resource
-import shutil
 import stat
 from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
+from shutil import disk_usage
 
 from cryptography.fernet import Fernet
 from django.conf import settings
@@ -44,11 +44,8 @@ def look_at_settings() -> Iterator[Finding]:
     if "*" in settings.ALLOWED_HOSTS and not _is_loopback():
         told = "ALLOWED_HOSTS is *: the server answers to any Host header."
         found.append(warning(part, told, "Set it to the names that the server is reached by."))
-    if settings.TRUST_PROXY_HEADERS and not _is_loopback():
-        told = f"TRUST_PROXY_HEADERS is on, HOST is {settings.HOST}: who gets past the proxy may claim any address."
-        found.append(warning(part, told, "Let only the proxy reach the port: HOST=127.0.0.1, or a firewall."))
     if not settings.TRUST_PROXY_HEADERS and any(each.startswith("https:") for each in settings.CSRF_TRUSTED_ORIGINS):
-        told = "CSRF_TRUSTED_ORIGINS has an https:// address, but TRUST_PROXY_HEADERS is off: callers seem to be the proxy."
+        told = "CSRF_TRUSTED_ORIGINS has an https:// address, and TRUST_PROXY_HEADERS is off: callers seem the proxy."
         found.append(warning(part, told, "Behind a proxy that ends TLS, set TRUST_PROXY_HEADERS=true."))
     if not _is_loopback() and not settings.TRUST_PROXY_HEADERS:
         told = (
@@ -97,7 +94,7 @@ def look_at_disks() -> Iterator[Finding]:
         if folder.stat().st_dev in seen:
             continue
         seen.add(folder.stat().st_dev)
-        free = shutil.disk_usage(folder).free
+        free = disk_usage(folder).free
         told = f"{free / 1024**3:.1f} GB are free at {folder}."
         remedy = "Make room (docs/operations.md#the-disk-is-full)."
         inodes = os.statvfs(folder)
@@ -131,10 +128,8 @@ def look_at_limits() -> Iterator[Finding]:
 
 def look_at_storage() -> Iterator[Finding]:
     """Writes a small blob, reads it back and removes it: what files need of the storage."""
-    part, where = (
-        "storage",
-        f"the bucket {settings.S3_BUCKET_NAME}" if settings.S3_BUCKET_NAME else str(settings.FILES_DIR),
-    )
+    part = "storage"
+    where = f"the bucket {settings.S3_BUCKET_NAME}" if settings.S3_BUCKET_NAME else str(settings.FILES_DIR)
     content = os.urandom(64)
     try:
         stored = storage.save([content])

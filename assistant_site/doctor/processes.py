@@ -17,6 +17,7 @@ from vector_stores.tasks import ALIVE_KEY as INGESTION_ALIVE_KEY
 MOST_MEMORY = 0.9
 LONGEST_QUEUE = 10_000
 WEB_SECONDS = 10
+PARTS_OF_READYZ = ("postgresql", "valkey", "worker", "ingestion")
 
 
 def own_url() -> str:
@@ -76,25 +77,20 @@ def look_at_web(url: str) -> Iterator[Finding]:
         return
     try:
         parts = answer.json()
-        problems = [
-            str(told)
-            for name, told in parts.items()
-            if told != "ok" and name in ("postgresql", "valkey", "worker", "ingestion")
-        ]
-    except (ValueError, AttributeError):
+    except ValueError:
+        parts = None
+    if not isinstance(parts, dict) or not parts.keys() >= set(PARTS_OF_READYZ):
         if answer.status_code == 400:
             yield wrong(part, f"{url} refuses the name that it was asked by.", "Add it to ALLOWED_HOSTS.")
-        else:
-            yield wrong(
-                part,
-                f"{url} answers {answer.status_code}, and not as Holdfast does.",
-                "Is another program there? See HOST and PORT, or say --url.",
-            )
+            return
+        told = f"{url} answers {answer.status_code}, and not as Holdfast does."
+        yield wrong(part, told, "Is another program there? See HOST and PORT, or say --url.")
         return
+    problems = " ".join(str(parts[each]) for each in PARTS_OF_READYZ if parts[each] != "ok")
     if answer.status_code == 200:
         yield well(part, f"{url} is ready.")
     else:
-        yield wrong(part, f"{url} answers, but is not ready: {' '.join(problems)}", "")
+        yield wrong(part, f"{url} answers, but is not ready: {problems}", "")
 
 
 def look_at_workers() -> Iterator[Finding]:
