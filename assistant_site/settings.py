@@ -11,7 +11,7 @@ from assistant_site import environment as env
 from assistant_site.secrets import kept_in
 from sandbox.environment import default_directory
 
-VERSION = "0.1.0"
+VERSION = "0.2.0.dev0"
 BASE_DIR = env.PROJECT
 VAR_DIR = env.path("HOLDFAST_VAR", default=BASE_DIR / "var")
 DEBUG = env.flag("DEBUG", default=False)
