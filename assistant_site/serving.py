@@ -1,8 +1,10 @@
 """The web server of this process, with all its options: `manage.py serve` runs it, and so do `up` and containers.
 
 daphne is what is developed with. With uvicorn, whose parser and event loop are in C, a request takes a fifth less CPU
-(get run: 1.1 instead of 1.35 ms), and open streams get some seconds to end; it can be several processes that share the
-port (`WEB_SERVER`, `WEB_PROCESSES`).
+(get run: 1.1 instead of 1.35 ms); it can be several processes that share the port (`WEB_SERVER`, `WEB_PROCESSES`).
+
+Told to stop, either takes no new connection and lets answers under way go on for `WEB_DRAIN_SECONDS`. WebSockets are closed
+at once: their clients know how to come back.
 """
 
 import signal
@@ -12,7 +14,7 @@ from types import FrameType
 from django.conf import settings
 
 APPLICATION = "assistant_site.asgi:application"
-CLOSE_SECONDS = 5  # for answers under way when the server is told to stop
+_CLOSE_SECONDS = 5  # for the handler of a request whose client has left
 _IDLE_SECONDS = 75  # after which a connection without a request is closed; longer than clients keep theirs
 
 
@@ -27,8 +29,12 @@ def serve() -> None:
 def with_daphne() -> None:
     from daphne.cli import CommandLineInterface
 
-    options = ["-b", settings.HOST, "-p", str(settings.PORT), "--application-close-timeout", str(CLOSE_SECONDS)]
-    CommandLineInterface().run([*options, "-v", "0", APPLICATION])  # 0: no line for each request
+    from assistant_site.daphne_draining import DrainingServer
+
+    options = ["-b", settings.HOST, "-p", str(settings.PORT), "--application-close-timeout", str(_CLOSE_SECONDS)]
+    command = CommandLineInterface()
+    command.server_class = DrainingServer
+    command.run([*options, "-v", "0", APPLICATION])  # 0: no line for each request
 
 
 def with_uvicorn() -> None:
@@ -50,7 +56,7 @@ def with_uvicorn() -> None:
         server_header=False,
         proxy_headers=False,  # what a proxy says is our own business: TRUST_PROXY_HEADERS
         timeout_keep_alive=_IDLE_SECONDS,
-        timeout_graceful_shutdown=CLOSE_SECONDS,
+        timeout_graceful_shutdown=settings.WEB_DRAIN_SECONDS,
         reset_contextvars=True,  # whose rows may be seen belongs to the context: none may outlive its request
         workers=settings.WEB_PROCESSES,
     )

@@ -243,6 +243,8 @@ MCP_LIST_SECONDS = env.number("MCP_LIST_SECONDS", default=300, low=1)
 REQUIRE_BETA_HEADER = env.flag("REQUIRE_BETA_HEADER", default=False)
 MAX_BODY_BYTES = env.number("MAX_BODY_MB", default=32, low=1) * 1024 * 1024
 WEB_THREADS = env.number("WEB_THREADS", default=12, low=1, high=256)
+# How long a web process that is stopped lets answers under way, streams above all, come to their end.
+WEB_DRAIN_SECONDS = env.number("WEB_DRAIN_SECONDS", default=5, low=0, high=3_600)
 DATA_UPLOAD_MAX_MEMORY_SIZE = MAX_BODY_BYTES
 
 # --- Files -----------------------------------------------------------------------------------------------------------

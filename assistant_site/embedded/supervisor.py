@@ -21,8 +21,9 @@ from sandbox.environment import kept
 
 READY_SECONDS = 120
 QUIET_SECONDS = 15  # after which waiting says what it waits for
-WEB_STOP_SECONDS = 8
-WORKER_STOP_SECONDS = 30
+# What a process may take to end beyond the time for which it was told to drain.
+WEB_STOP_SECONDS = 3
+WORKER_STOP_SECONDS = 25
 SANDBOX_STOP_SECONDS = 8
 SANDBOX_START_SECONDS = 3  # which the first screen waits for it
 HOPELESS_DEATHS = 3  # of one process before the first "ready"
@@ -72,7 +73,7 @@ class Supervisor:
                 web,
                 folder=settings.BASE_DIR,
                 log=logs / "web.log",
-                stop_seconds=WEB_STOP_SECONDS,
+                stop_seconds=settings.WEB_DRAIN_SECONDS + WEB_STOP_SECONDS,
                 say=say,
                 environment={"PLAYGROUND_KEY": self._playground_key},
                 nursery=self._nursery,
@@ -82,7 +83,7 @@ class Supervisor:
                 worker,
                 folder=settings.BASE_DIR,
                 log=logs / "worker.log",
-                stop_seconds=WORKER_STOP_SECONDS,
+                stop_seconds=settings.WORKER_DRAIN_SECONDS + WORKER_STOP_SECONDS,
                 say=say,
                 nursery=self._nursery,
                 is_recycled=True,
@@ -92,7 +93,7 @@ class Supervisor:
                 [*worker, "--name", "ingestion"],
                 folder=settings.BASE_DIR,
                 log=logs / "ingestion.log",
-                stop_seconds=WORKER_STOP_SECONDS,
+                stop_seconds=settings.WORKER_DRAIN_SECONDS + WORKER_STOP_SECONDS,
                 say=say,
                 nursery=self._nursery,
             ),

@@ -1,5 +1,6 @@
 """What each of the web servers must do by itself; every other live test runs with one of them (WEB_SERVER)."""
 
+import itertools
 import os
 import re
 import socket
@@ -138,3 +139,62 @@ def test_a_server_that_is_told_to_stop_lets_answers_end(server: str, web: Stack,
         finally:
             web.restart("web-1")
             web.wait_ready()
+
+
+@pytest.mark.slow
+def test_a_web_process_that_is_stopped_lets_its_stream_end(server: str, live: Stack, tmp_path: Path) -> None:
+    environment = {"WEB_SERVER": server, "WEB_PROCESSES": "1", "DEMO_BASE_URL": f"{live.url}/demo/v1"}
+    environment |= {"WEB_DRAIN_SECONDS": "30"}
+    with Stack(folder=tmp_path, workers=0, ingestions=0, env=environment) as stopping:
+        caller = LiveCaller(*new_tenant("Wendy"), stopping.url)
+        thread = caller.thread("Hello " + "dear " * 400)
+        assistant = caller.assistant(model="demo")
+        response = caller.session.post(
+            f"{caller.base_url}/threads/{thread}/runs",
+            json={"assistant_id": assistant, "stream": True},
+            headers={"Authorization": f"Bearer {caller.token}"},
+            stream=True,
+            timeout=30,
+        )
+        pieces = response.iter_content(None)
+        raw = b"".join(itertools.islice(pieces, 2))
+        process = psutil.Process(stopping.pid("web-1"))
+
+        process.terminate()
+
+        assert b"thread.run.completed" not in raw
+        assert any(is_refused(stopping.url) for _ in range(100)), "it still takes connections"
+        assert process.is_running()
+        events = read_events(raw + b"".join(pieces))
+        assert [event.name for event in events[-2:]] == ["thread.run.completed", "done"]
+        process.wait(10)
+
+
+def is_refused(url: str) -> bool:
+    time.sleep(0.02)
+    try:
+        requests.get(f"{url}/healthz", timeout=5)
+    except requests.ConnectionError:
+        return True
+    return False
+
+
+@pytest.mark.slow
+def test_a_stream_that_does_not_end_in_time_is_cut(live: Stack, tmp_path: Path) -> None:
+    environment = {"WEB_SERVER": "daphne", "WEB_PROCESSES": "1", "WEB_DRAIN_SECONDS": "0"}
+    environment |= {"DEMO_BASE_URL": f"{live.url}/demo/v1"}
+    with Stack(folder=tmp_path, workers=0, ingestions=0, env=environment) as stopping:
+        caller = LiveCaller(*new_tenant("Wendy"), stopping.url)
+        thread = caller.thread("fail:hang")
+        response = caller.session.post(
+            f"{caller.base_url}/threads/{thread}/runs",
+            json={"assistant_id": caller.assistant(model="demo"), "stream": True},
+            headers={"Authorization": f"Bearer {caller.token}"},
+            stream=True,
+            timeout=30,
+        )
+        process = psutil.Process(stopping.pid("web-1"))
+        process.terminate()
+        with pytest.raises(requests.RequestException):
+            b"".join(response.iter_content(None))
+        process.wait(10)
