@@ -26,7 +26,7 @@ define environment
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check slow fix contract gateways r2r mcp searxng chaos chaos-short sandbox test-sandbox test-sandbox-walls test-browser screenshots bench bench-steady bench-growth bench-bloat bench-scaling bench-retrieval bench-sandbox bench-scale bench-fairness bench-admin vendor lock venv installed installed-dev
+.PHONY: help run test check slow fix contract gateways r2r mcp searxng chaos chaos-short sandbox test-sandbox test-sandbox-walls test-browser screenshots bench bench-steady bench-growth bench-bloat bench-scaling bench-retrieval bench-sandbox bench-scale bench-fairness bench-admin drill-upgrade vendor lock venv installed installed-dev
 .NOTPARALLEL:
 
 help: ## this list
@@ -120,6 +120,9 @@ bench-fairness: installed-dev ## first tokens of nine tenants beside one with 2,
 
 bench-admin: installed-dev ## the admin at a million runs and ten million messages; 15 minutes, 12 GB; RUNS=10000 MESSAGES=100000
 	@exec $(PYTHON) -m benchmarks.admin $(if $(RUNS),--runs $(RUNS)) $(if $(MESSAGES),--messages $(MESSAGES))
+
+drill-upgrade: installed-dev ## the previous release is upgraded under load and rolled back; nobody may notice; four minutes
+	@exec $(PYTHON) -m drills.rolling_upgrade
 
 check: installed-dev ## format, lint, import contracts, types, missing migrations
 	$(PYTHON) -m ruff format --check .

@@ -34,7 +34,7 @@ class DrainingServer(Server):  # type: ignore[misc]
         for port in self._ports:
             port.stopListening()
         deadline = time.monotonic() + settings.WEB_DRAIN_SECONDS
-        while self._answering() and time.monotonic() < deadline:
+        while self._answering() and time.monotonic() < deadline:  # noqa: ASYNC110 daphne tells nobody
             await asyncio.sleep(_LOOK_SECONDS)
         left = [task for details in self.connections.values() if (task := details.get("application_instance"))]
         for task in left:

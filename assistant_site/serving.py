@@ -3,8 +3,8 @@
 daphne is what is developed with. With uvicorn, whose parser and event loop are in C, a request takes a fifth less CPU
 (get run: 1.1 instead of 1.35 ms); it can be several processes that share the port (`WEB_SERVER`, `WEB_PROCESSES`).
 
-Told to stop, either takes no new connection and lets answers under way go on for `WEB_DRAIN_SECONDS`. WebSockets are closed
-at once: their clients know how to come back.
+Told to stop, either takes no new connection and lets answers under way go on for `WEB_DRAIN_SECONDS`. WebSockets are
+closed without waiting: their clients know how to come back.
 """
 
 import signal
