@@ -259,8 +259,23 @@ S3_ENDPOINT = env.url("S3_ENDPOINT", "S3_ENDPOINT_URL")
 S3_ACCESS_KEY = env.text("S3_ACCESS_KEY")
 S3_SECRET_KEY = env.text("S3_SECRET_KEY")
 S3_REGION = env.text("S3_REGION")
+# Where clients reach the bucket, if not at S3_ENDPOINT; for how long a download's address is signed (0: not at all).
+S3_PUBLIC_ENDPOINT = env.url("S3_PUBLIC_ENDPOINT")
+S3_SIGNED_DOWNLOADS_SECONDS = env.number("S3_SIGNED_DOWNLOADS_SECONDS", default=0, high=7 * 24 * 3600)
+FILES_STORAGE = env.choice("FILES_STORAGE", default="s3" if S3_BUCKET_NAME else "local", of=("local", "s3"))
+FILES_MOVING = env.flag("FILES_MOVING", default=False)
+if not S3_BUCKET_NAME and (FILES_STORAGE == "s3" or FILES_MOVING):
+    raise SystemExit(
+        "Holdfast cannot start: FILES_STORAGE=s3 and FILES_MOVING need a bucket. Set S3_BUCKET_NAME, or leave them out."
+    )
+# The two storages by their names; "blobs" is what files are read from and written to (`files.storage`).
+STORAGES: dict[str, dict[str, object]] = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    "local": {"BACKEND": "files.local.LocalBlobs", "OPTIONS": {"location": FILES_DIR}},
+}
 if S3_BUCKET_NAME:
-    _blobs: dict[str, object] = {
+    STORAGES["s3"] = {
         "BACKEND": "files.s3.S3Blobs",
         "OPTIONS": {
             "bucket_name": S3_BUCKET_NAME,
@@ -268,15 +283,14 @@ if S3_BUCKET_NAME:
             "access_key": S3_ACCESS_KEY or None,
             "secret_key": S3_SECRET_KEY or None,
             "region_name": S3_REGION or None,
+            "public_endpoint": S3_PUBLIC_ENDPOINT or None,
         },
     }
+if FILES_MOVING:
+    _other = "local" if FILES_STORAGE == "s3" else "s3"
+    STORAGES["blobs"] = {"BACKEND": "files.both.BothBlobs", "OPTIONS": {"first": FILES_STORAGE, "other": _other}}
 else:
-    _blobs = {"BACKEND": "files.local.LocalBlobs", "OPTIONS": {"location": FILES_DIR}}
-STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
-    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
-    "blobs": _blobs,
-}
+    STORAGES["blobs"] = STORAGES[FILES_STORAGE]
 
 # --- Django ----------------------------------------------------------------------------------------------------------
 

@@ -1,12 +1,12 @@
 """`/files` and `/uploads`."""
 
 from django.conf import settings
-from django.http import StreamingHttpResponse
+from django.http import HttpResponseRedirect, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.utils import timezone
 from django.utils.http import content_disposition_header
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -29,6 +29,7 @@ from files.serializers import (
 )
 
 MOST_LISTED = 10_000
+PASSING = "X-Holdfast-Download"
 # What the hosted API did not give back to those who had sent it; files of all other purposes it did.
 NOT_GIVEN_BACK = (Purpose.ASSISTANTS, Purpose.USER_DATA, Purpose.VISION)
 
@@ -90,11 +91,29 @@ class FileContentView(WireView):
     resource = "files"
     operation_ids = {"GET": "downloadFile"}
 
-    @extend_schema(responses={(200, "application/octet-stream"): OpenApiTypes.BINARY})
+    @extend_schema(
+        parameters=[
+            OpenApiParameter(
+                PASSING,
+                str,
+                OpenApiParameter.HEADER,
+                enum=["through"],
+                description="Have the bytes from this server, where it would answer with a redirect to its bucket.",
+            )
+        ],
+        responses={
+            (200, "application/octet-stream"): OpenApiTypes.BINARY,
+            302: OpenApiResponse(description="Where the operator wants it: the bytes are at `Location` for a while."),
+        },
+    )
     def get(self, request: Request, file_id: str) -> HttpResponseBase:
         file = actions.fetch_file(self.tenant, file_id)
         if not settings.FILES_DOWNLOAD and file.purpose in NOT_GIVEN_BACK:
             raise InvalidRequest(f"Not allowed to download files of purpose: {file.purpose}")
+        seconds = settings.S3_SIGNED_DOWNLOADS_SECONDS
+        is_through = not seconds or request.headers.get(PASSING, "").lower() == "through"
+        if not is_through and (address := storage.link(file, seconds)):
+            return HttpResponseRedirect(address, headers={"Cache-Control": "no-store"})
         response = StreamingHttpResponse(
             storage.Streamed(file.blob, file.bytes), content_type="application/octet-stream"
         )

@@ -67,7 +67,13 @@ class LocalBlobs(FileSystemStorage):
 
     def delete(self, blob: str) -> None:
         super().delete(blob)
-        super().delete(f"{blob}.part")  # of a process that died while writing
+        self.forget_draft(blob)  # of a process that died while writing
+
+    def link(self, blob: str, filename: str, seconds: int) -> None:
+        """There is no server that could give the bytes."""
+
+    def forget_draft(self, blob: str) -> None:
+        super().delete(f"{blob}.part")
 
     def advice(self, error: Exception) -> str | None:
         if not isinstance(error, OSError):

@@ -59,6 +59,15 @@ class Blobs(Protocol):
     def opened(self, blob: str) -> AbstractContextManager[BinaryIO]: ...
     def local_copy(self, blob: str, suffix: str) -> AbstractContextManager[Path]: ...
     def delete(self, blob: str) -> None: ...
+    def size(self, blob: str) -> int: ...
+
+    def link(self, blob: str, filename: str, seconds: int) -> str | None:
+        """An address that gives the bytes to whoever knows it, for so long; None where there is no such thing."""
+        ...
+
+    def forget_draft(self, blob: str) -> None:
+        """Removes what a process that died left of writing this blob."""
+        ...
 
     def advice(self, error: Exception) -> str | None:
         """What the operator should know and do about this error; None if it is not the storage's."""
@@ -174,6 +183,15 @@ def joined(blobs: Iterable[tuple[str, int]]) -> Iterator[bytes]:
     for blob, bytes in blobs:
         with contextlib.closing(Streamed(blob, bytes)) as pieces:
             yield from pieces
+
+
+def link(file: "File", seconds: int) -> str | None:
+    """An address in the storage's own server that gives the file's bytes for so long, to whoever knows it.
+
+    None if they can only be had from here: they are in a folder, or about to be moved.
+    """
+    with _judged(file.blob):
+        return blobs().link(file.blob, file.filename, seconds)
 
 
 def remove(blob: str) -> None:
