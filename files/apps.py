@@ -1,5 +1,4 @@
 from django.apps import AppConfig
-from django.db.models.signals import post_delete
 
 
 class FilesConfig(AppConfig):
@@ -13,4 +12,4 @@ class FilesConfig(AppConfig):
 
         STORED.append(stored_bytes)
         for owner in (File, UploadPart):
-            post_delete.connect(blobs.owner_deleted, sender=owner, dispatch_uid=f"blob of {owner.__name__}")
+            blobs.owned_by(owner)

@@ -1,11 +1,14 @@
 """Which blobs belong to nobody, so that no failure leaves bytes behind (see `UnclaimedBlob`)."""
 
+import contextlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
 
-from django.db import transaction
+from django.db import connection, models, transaction
+from django.db.models.signals import post_delete
 from django.utils import timezone
 
 from files import storage
@@ -15,6 +18,9 @@ from files.storage import StorageFailed, Stored
 logger = logging.getLogger(__name__)
 
 WRITING = timedelta(hours=6)  # longer than any request takes to write its blob
+# The models with a blob: of each row `blob` and `bytes`, and `sha256` where it is known.
+OWNERS: list[type[models.Model]] = []
+_REMOVAL = 7_114_006  # the key of an advisory lock, beside those of `metering.quotas`
 _FIRST_PAUSE = timedelta(minutes=1)
 _MOST_DOUBLINGS = 9  # 8.5 hours
 
@@ -37,7 +43,7 @@ def save(pieces: Iterable[bytes]) -> Stored:
 
 
 class Owner(Protocol):
-    """A row with a blob, such as a file. Its app connects `owner_deleted` to the deletion of its rows."""
+    """A row with a blob, such as a file. Its app says `owned_by` of its model."""
 
     blob: Any
     bytes: Any
@@ -62,13 +68,79 @@ def disown(blobs: Iterable[str]) -> None:
     )
 
 
-def owner_deleted(sender: Any, instance: Any, **_: Any) -> None:
-    """A row with a blob was deleted, by whomever: also with its tenant, or in the admin."""
+def owned_by(model: type[models.Model]) -> None:
+    """Rows of this model own blobs. A blob whose row is deleted, by whomever, has no owner any more."""
+    OWNERS.append(model)
+    post_delete.connect(_owner_deleted, sender=model, dispatch_uid=f"blob of {model.__name__}")
+
+
+def _owner_deleted(sender: Any, instance: Any, **_: Any) -> None:
     disown([instance.blob])
+
+
+@dataclass(frozen=True)
+class Owned:
+    """A blob that a row speaks for; `sha256` is empty if the row does not tell."""
+
+    blob: str
+    bytes: int
+    sha256: str
+
+
+def owned(batch: int = 500) -> Iterator[list[Owned]]:
+    """All blobs that belong to rows, so many at once. Rows that are added meanwhile may be among them, or not."""
+    for model in OWNERS:
+        rows = _rows_of(model).order_by("pk")
+        names = [field.name for field in model._meta.fields]
+        columns = ["pk", "blob", "bytes", *(["sha256"] if "sha256" in names else [])]
+        found = list(rows.values_list(*columns)[:batch])
+        while found:
+            yield [Owned(blob, bytes, *(sha256 or [""])) for _, blob, bytes, *sha256 in found]
+            found = list(rows.filter(pk__gt=found[-1][0]).values_list(*columns)[:batch])
+
+
+def still_owned(blobs: Iterable[str]) -> set[str]:
+    """Those of the blobs that belong to a row."""
+    wanted = list(blobs)
+    return {blob for model in OWNERS for blob in _rows_of(model).filter(blob__in=wanted).values_list("blob", flat=True)}
+
+
+def _rows_of(model: type[models.Model]) -> Any:
+    manager: Any = model._default_manager
+    return manager.across_tenants()
+
+
+@contextlib.contextmanager
+def kept() -> Iterator[bool]:
+    """Meanwhile no process removes a blob: `drop` leaves that to `sweep`, for afterwards. False: it is so already.
+
+    The lock goes with the database connection, so also with a process that dies.
+    """
+    with connection.cursor() as cursor:
+        # Others hold it for a moment at a time: it is waited for, but not behind somebody who keeps it as we would.
+        cursor.execute("SELECT pg_try_advisory_lock(%s, 0)", [_REMOVAL])
+        is_first = bool(cursor.fetchone()[0])
+        if is_first:
+            cursor.execute("SELECT pg_advisory_lock(%s, 1)", [_REMOVAL])
+    try:
+        yield is_first
+    finally:
+        if is_first:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_advisory_unlock(%s, 1), pg_advisory_unlock(%s, 0)", [_REMOVAL, _REMOVAL])
+
+
+def _are_kept() -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock_shared(%s, 1)", [_REMOVAL])
+        return not cursor.fetchone()[0]
 
 
 def drop(*blobs: str) -> None:
     """Removes blobs without an owner now; what the storage cannot remove is tried again by `sweep`."""
+    if blobs and _are_kept():
+        _try_later(blobs)
+        return
     for blob in blobs:
         try:
             storage.remove(blob)

@@ -21,5 +21,5 @@ class ToolsConfig(AppConfig):
                 register(type, tool.shape, tool.judge)
 
         STORED.append(stored_bytes)
-        post_delete.connect(blobs.owner_deleted, sender=CodeFile, dispatch_uid="blob of CodeFile")
+        blobs.owned_by(CodeFile)
         post_delete.connect(closing.space_deleted, sender=CodeSpace, dispatch_uid="session of CodeSpace")
