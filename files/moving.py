@@ -43,6 +43,15 @@ GOOD = (End.COPIED, End.THERE)
 BAD = (End.MISSING, End.CHANGED, End.FAILED)
 
 
+@dataclass(frozen=True)
+class Brought:
+    """What became of a blob; `why` for people, `sha256` of what is in the target now, if that is good."""
+
+    end: End
+    why: str = ""
+    sha256: str = ""
+
+
 class CannotMove(Exception):
     """A whole sentence for the operator."""
 
@@ -91,22 +100,22 @@ def move(
     failures = 0
     with _alone(), ThreadPoolExecutor(threads, "moving") as pool:
         for batch in blobs.owned():
-            results = list(pool.map(partial(_looked if is_trying else _brought, source=source, target=target), batch))
+            results = list(pool.map(partial(_looked if is_trying else bring, source=source, target=target), batch))
             if not is_trying:
                 _forget_deleted(batch, results, target)
-            for owned, (end, why) in zip(batch, results, strict=True):
-                tally.ends[end] += 1
-                tally.moved += owned.bytes if end in GOOD else 0
-                failures = failures + 1 if end is End.FAILED else 0
-                if end in BAD:
-                    tell(f"{owned.blob}: {end}.{why and ' ' + why}")
+            for owned, result in zip(batch, results, strict=True):
+                tally.ends[result.end] += 1
+                tally.moved += owned.bytes if result.end in GOOD else 0
+                failures = failures + 1 if result.end is End.FAILED else 0
+                if result.end in BAD:
+                    tell(f"{owned.blob}: {result.end}.{result.why and ' ' + result.why}")
                 if failures == _MOST_FAILURES:
                     raise CannotMove(
-                        f"{_MOST_FAILURES} blobs one after the other could not be moved. {why} Then start again: "
-                        "what has been moved is found where it is."
+                        f"{_MOST_FAILURES} blobs one after the other could not be moved. {result.why} Then start "
+                        "again: what has been moved is found where it is."
                     )
             if is_deleting:
-                good = [owned.blob for owned, (end, _) in zip(batch, results, strict=True) if end in GOOD]
+                good = [owned.blob for owned, result in zip(batch, results, strict=True) if result.end in GOOD]
                 list(pool.map(partial(_remove, source), good))
                 tally.removed += len(good)
             if time.monotonic() - told_at > TELL_SECONDS:
@@ -115,23 +124,23 @@ def move(
     return tally
 
 
-def _forget_deleted(batch: list[Owned], results: list[tuple[End, str]], target: Blobs) -> None:
+def _forget_deleted(batch: list[Owned], results: list[Brought], target: Blobs) -> None:
     """What was deleted while it was copied does not stay as a copy.
 
     Asked after the copy is there: who deletes a file later than that removes its blob from both storages.
     """
-    copied = [number for number, (end, _) in enumerate(results) if end is End.COPIED]
+    copied = [number for number, result in enumerate(results) if result.end is End.COPIED]
     present = blobs.still_owned(batch[number].blob for number in copied)
     for number in copied:
         if batch[number].blob not in present:
             _remove(target, batch[number].blob)
-            results[number] = End.DELETED, ""
+            results[number] = Brought(End.DELETED)
     # And what could not be read, because it was being deleted, is no trouble.
-    missing = [number for number, (end, _) in enumerate(results) if end is End.MISSING]
+    missing = [number for number, result in enumerate(results) if result.end is End.MISSING]
     present = blobs.still_owned(batch[number].blob for number in missing)
     for number in missing:
         if batch[number].blob not in present:
-            results[number] = End.DELETED, ""
+            results[number] = Brought(End.DELETED)
 
 
 def _remove(storage: Blobs, blob: str) -> None:
@@ -143,27 +152,27 @@ def _remove(storage: Blobs, blob: str) -> None:
         raise
 
 
-def _brought(owned: Owned, source: Blobs, target: Blobs) -> tuple[End, str]:
-    """Sees to it that `target` has the blob. Knows no database: it runs in a thread."""
+def bring(owned: Owned, source: Blobs, target: Blobs) -> Brought:
+    """Sees to it that `target` has the blob, whole and as its row tells. Knows no database: it may run in a thread."""
     try:
         expected = owned.sha256 or _hash(source, owned)
         found = _hash(target, owned) if _size(target, owned.blob) == owned.bytes else ""
         if found and found == (expected or found):
-            return End.THERE, ""
+            return Brought(End.THERE, sha256=found)
         return _copied(owned, source, target, expected)
     except Exception as error:
         why = source.advice(error) or target.advice(error)
         if why is None:
             raise
-        return End.FAILED, why
+        return Brought(End.FAILED, why)
 
 
-def _copied(owned: Owned, source: Blobs, target: Blobs, expected: str) -> tuple[End, str]:
+def _copied(owned: Owned, source: Blobs, target: Blobs, expected: str) -> Brought:
     try:
         stream = source.stream(owned.blob)
     except FileNotFoundError:
         is_there = _size(target, owned.blob) is not None
-        return (End.CHANGED, "It is in the target only.") if is_there else (End.MISSING, "")
+        return Brought(End.CHANGED, "It is in the target only.") if is_there else Brought(End.MISSING)
     target.forget_draft(owned.blob)
     writing = target.writing(owned.blob)
     try:
@@ -175,25 +184,25 @@ def _copied(owned: Owned, source: Blobs, target: Blobs, expected: str) -> tuple[
                 writing.write(piece)
         if size != owned.bytes or sha256.hexdigest() != expected:
             writing.abandon()
-            return End.CHANGED, f"It has {size:,} bytes, and should have {owned.bytes:,}."
+            return Brought(End.CHANGED, f"It has {size:,} bytes, and should have {owned.bytes:,}.")
         writing.close()
     except BaseException:
         writing.abandon()
         raise
     if _hash(target, owned) != expected:
         target.delete(owned.blob)
-        return End.FAILED, "What was read back is not what was written."
-    return End.COPIED, ""
+        return Brought(End.FAILED, "What was read back is not what was written.")
+    return Brought(End.COPIED, sha256=expected)
 
 
-def _looked(owned: Owned, source: Blobs, target: Blobs) -> tuple[End, str]:
-    """Which end `_brought` will probably come to."""
+def _looked(owned: Owned, source: Blobs, target: Blobs) -> Brought:
+    """Which end `bring` will probably come to."""
     if _size(target, owned.blob) == owned.bytes:
-        return End.THERE, ""
+        return Brought(End.THERE)
     size = _size(source, owned.blob)
     if size is None:
-        return End.MISSING, ""
-    return (End.COPIED if size == owned.bytes else End.CHANGED), ""
+        return Brought(End.MISSING)
+    return Brought(End.COPIED if size == owned.bytes else End.CHANGED)
 
 
 def _size(storage: Blobs, blob: str) -> int | None:

@@ -145,7 +145,8 @@ def test_files_come_and_go_meanwhile(
     going, staying = alice.upload("going", b"going"), alice.upload("staying", b"staying")
     gone = blob_of(alice, going)
     monkeypatch.setattr(blobs, "owned", partial(blobs.owned, batch=2))
-    forget_deleted, came = moving._forget_deleted, []
+    forget_deleted = moving._forget_deleted
+    came: list[str] = []
 
     def meanwhile(*arguments: Any) -> None:
         if not came:
