@@ -26,7 +26,7 @@ define environment
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check slow fix contract gateways r2r mcp searxng chaos chaos-short sandbox test-sandbox test-sandbox-walls test-browser screenshots bench bench-steady bench-growth bench-bloat bench-scaling bench-retrieval bench-sandbox bench-scale bench-fairness bench-admin drill-upgrade vendor lock venv installed installed-dev
+.PHONY: help run test check slow fix contract gateways r2r mcp searxng chaos chaos-short sandbox test-sandbox test-sandbox-walls test-browser screenshots bench bench-steady bench-growth bench-bloat bench-scaling bench-retrieval bench-sandbox bench-scale bench-fairness bench-admin drill-upgrade vendor lock venv installed installed-dev drill-restore
 .NOTPARALLEL:
 
 help: ## this list
@@ -123,6 +123,9 @@ bench-admin: installed-dev ## the admin at a million runs and ten million messag
 
 drill-upgrade: installed-dev ## the previous release is upgraded under load and rolled back; nobody may notice; four minutes
 	@exec $(PYTHON) -m drills.rolling_upgrade
+
+drill-restore: installed-dev ## a loaded installation is backed up, killed, restored elsewhere and compared; two minutes; TENANTS=4 SECONDS=30
+	@exec $(PYTHON) -m drills.restore $(if $(TENANTS),--tenants $(TENANTS)) $(if $(SECONDS),--seconds $(SECONDS))
 
 check: installed-dev ## format, lint, import contracts, types, missing migrations
 	$(PYTHON) -m ruff format --check .
