@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Protocol
 
-from django.db import connection, models, transaction
+from django.db import models, transaction
 from django.db.models.signals import post_delete
 from django.utils import timezone
 
+from assistant_site.db import locks
+from assistant_site.db.locks import Kind
 from files import storage
 from files.models import UnclaimedBlob
 from files.storage import StorageFailed, Stored
@@ -20,7 +22,6 @@ logger = logging.getLogger(__name__)
 WRITING = timedelta(hours=6)  # longer than any request takes to write its blob
 # The models with a blob: of each row `blob` and `bytes`, and `sha256` where it is known.
 OWNERS: list[type[models.Model]] = []
-_REMOVAL = 7_114_006  # the key of an advisory lock, beside those of `metering.quotas`
 _FIRST_PAUSE = timedelta(minutes=1)
 _MOST_DOUBLINGS = 9  # 8.5 hours
 
@@ -114,31 +115,19 @@ def _rows_of(model: type[models.Model]) -> Any:
 def kept() -> Iterator[bool]:
     """Meanwhile no process removes a blob: `drop` leaves that to `sweep`, for afterwards. False: it is so already.
 
-    The lock goes with the database connection, so also with a process that dies.
+    Who removes a blob in a transaction of its own, as `sweep` does, is waited for.
     """
-    with connection.cursor() as cursor:
-        # Others hold it for a moment at a time: it is waited for, but not behind somebody who keeps it as we would.
-        cursor.execute("SELECT pg_try_advisory_lock(%s, 0)", [_REMOVAL])
-        is_first = bool(cursor.fetchone()[0])
-        if is_first:
-            cursor.execute("SELECT pg_advisory_lock(%s, 1)", [_REMOVAL])
-    try:
-        yield is_first
-    finally:
-        if is_first:
-            with connection.cursor() as cursor:
-                cursor.execute("SELECT pg_advisory_unlock(%s, 1), pg_advisory_unlock(%s, 0)", [_REMOVAL, _REMOVAL])
-
-
-def _are_kept() -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_xact_lock_shared(%s, 1)", [_REMOVAL])
-        return not cursor.fetchone()[0]
+    with locks.held(Kind.BLOBS, "backup", is_waiting=False) as is_alone:
+        if not is_alone:
+            yield False
+            return
+        with locks.held(Kind.BLOBS, "removal"):
+            yield True
 
 
 def drop(*blobs: str) -> None:
     """Removes blobs without an owner now; what the storage cannot remove is tried again by `sweep`."""
-    if blobs and _are_kept():
+    if blobs and locks.is_held(Kind.BLOBS, "removal"):
         _try_later(blobs)
         return
     for blob in blobs:

@@ -9,21 +9,21 @@ import contextlib
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
 from typing import Any
 
-from django.db import connection
 from django.db.models import Count, Sum
 
+from assistant_site.db import locks
+from assistant_site.db.locks import Kind
 from files import blobs
 from files.blobs import Owned
 from files.storage import PIECE, Blobs
 
-_LOCK = 7_114_007  # the key of an advisory lock: one at a time
 _MOST_FAILURES = 10  # one after the other; then the storage is down
 TELL_SECONDS = 5
 
@@ -98,7 +98,9 @@ def move(
     """
     tally, told_at = amount(), time.monotonic()
     failures = 0
-    with _alone(), ThreadPoolExecutor(threads, "moving") as pool:
+    with locks.held(Kind.MOVING, is_waiting=False) as is_alone, ThreadPoolExecutor(threads, "moving") as pool:
+        if not is_alone:
+            raise CannotMove("Another process is moving files just now.")
         for batch in blobs.owned():
             results = list(pool.map(partial(_looked if is_trying else bring, source=source, target=target), batch))
             if not is_trying:
@@ -222,17 +224,3 @@ def _hash(storage: Blobs, owned: Owned) -> str:
     except FileNotFoundError:
         return ""
     return sha256.hexdigest()
-
-
-@contextlib.contextmanager
-def _alone() -> Iterator[None]:
-    """One move at a time; the lock goes with the process."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s, 0)", [_LOCK])
-        if not cursor.fetchone()[0]:
-            raise CannotMove("Another process is moving files just now.")
-    try:
-        yield
-    finally:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_unlock(%s, 0)", [_LOCK])

@@ -1,7 +1,8 @@
 """Uploads: a large file that comes in parts.
 
 The upload's row is the lock: parts are counted in, and completing, cancelling and expiring happen, one after the other,
-so that of two that race one is told that it came too late. While the parts are being joined the row stays locked.
+so that of two that race one is told that it came too late. Joining the parts may take minutes, in which the row is free
+and no transaction open: the upload can still be cancelled. But it is joined once at a time, and does not expire.
 """
 
 import hashlib
@@ -14,7 +15,9 @@ from django.db import transaction
 from django.db.models import Sum
 from django.utils import timezone
 
+from assistant_site.db import locks
 from assistant_site.db.afterwards import once_committed
+from assistant_site.db.locks import Kind
 from assistant_site.wire.errors import InvalidRequest
 from files import blobs, storage
 from files.models import File, Upload, UploadPart, UploadStatus
@@ -86,29 +89,49 @@ def add_part(*, tenant: Tenant, upload_id: str, stored: Stored) -> UploadPart:
 
 def complete_upload(*, tenant: Tenant, upload_id: str, part_ids: list[str], md5: str | None) -> Upload:
     """Joins these parts, in this order, to the upload's file."""
-    joined = blobs.noted()
-    try:
+    with locks.held(Kind.JOINING, upload_id):
         with transaction.atomic():
-            upload = _locked(tenant, upload_id, "complete")
+            upload: Upload = _locked(tenant, upload_id, "complete")
             parts = _chosen(upload, part_ids)
-            pieces = storage.joined((part.blob, part.bytes) for part in parts)
-            stored = storage.save(_matching(pieces, md5) if md5 else pieces, blob=joined)
-            now = timezone.now()
-            file = File(
-                tenant=tenant,
-                created_at=now,
-                filename=upload.filename,
-                purpose=upload.purpose,
-                sha256=stored.sha256,
-                expires_at=file_expiry(now, upload.purpose, upload.file_expires_after_seconds),
-            )
-            blobs.give(stored, file)
-            left = _end(upload, UploadStatus.COMPLETED, file=file)
-    except BaseException:
-        blobs.drop(joined)
-        raise
+        joined = blobs.noted()
+        try:
+            stored = _joined(upload, parts, joined, md5)
+            with transaction.atomic():
+                upload = Upload.objects.of(tenant).select_for_update(no_key=True).fetch(upload_id)
+                _refuse_if_ended(upload)
+                now = timezone.now()
+                file = File(
+                    tenant=tenant,
+                    created_at=now,
+                    filename=upload.filename,
+                    purpose=upload.purpose,
+                    sha256=stored.sha256,
+                    expires_at=file_expiry(now, upload.purpose, upload.file_expires_after_seconds),
+                )
+                blobs.give(stored, file)
+                left = _end(upload, UploadStatus.COMPLETED, file=file)
+        except BaseException:
+            blobs.drop(joined)
+            raise
     once_committed(partial(blobs.drop, *left))
     return upload
+
+
+def _joined(upload: Upload, parts: list[UploadPart], blob: str, md5: str | None) -> Stored:
+    """The parts as one blob of this name."""
+    pieces = storage.joined((part.blob, part.bytes) for part in parts)
+    try:
+        return storage.save(_matching(pieces, md5) if md5 else pieces, blob=blob)
+    except storage.BlobMissing:
+        upload.refresh_from_db(fields=["status"])
+        _refuse_if_ended(upload)
+        raise
+
+
+def _refuse_if_ended(upload: Upload) -> None:
+    """Somebody may have cancelled it while it was joined. Its time was not up when that began, which is enough."""
+    if upload.status != UploadStatus.PENDING:
+        raise InvalidRequest(f"Cannot complete an upload with status '{upload.status}'.")
 
 
 def cancel_upload(*, tenant: Tenant, upload_id: str) -> Upload:
@@ -123,11 +146,14 @@ def cancel_upload(*, tenant: Tenant, upload_id: str) -> Upload:
 def expire(upload_id: str) -> bool:
     """Ends an upload that is past its time, if nobody is at work on it."""
     late = Upload.objects.across_tenants().filter(pk=upload_id, status="pending", expires_at__lte=timezone.now())
-    with transaction.atomic():
-        upload = late.select_for_update(no_key=True, skip_locked=True).first()
-        if upload is None:
+    with locks.held(Kind.JOINING, upload_id, is_waiting=False) as is_idle:
+        if not is_idle:
             return False
-        left = _end(upload, UploadStatus.EXPIRED)
+        with transaction.atomic():
+            upload = late.select_for_update(no_key=True, skip_locked=True).first()
+            if upload is None:
+                return False
+            left = _end(upload, UploadStatus.EXPIRED)
     once_committed(partial(blobs.drop, *left))
     return True
 

@@ -1,16 +1,18 @@
 """`/uploads`: parts in any order, joined once."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from assistant_site.tests.callers import Answer, Caller, LiveCaller, LocalCaller
+from assistant_site.wire.errors import InvalidRequest
 from files import actions, storage, uploads
 from files.models import File, UnclaimedBlob, Upload, UploadPart
 
@@ -231,6 +233,42 @@ def test_one_completion_of_two_wins(lena: LiveCaller, twins: list[LiveCaller]) -
                 assert answer.error["message"] == "Cannot complete an upload with status 'completed'."
         assert not UnclaimedBlob.objects.exists()
     assert File.objects.of(lena.tenant).count() == 5
+
+
+def test_while_it_is_joined_an_upload_can_be_cancelled_and_does_not_expire(
+    lena: LiveCaller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    joined = storage.joined
+
+    def slowly(parts: Iterable[tuple[str, int]]) -> Iterator[bytes]:
+        yield from joined(parts)
+        assert not connection.in_atomic_block
+        happens()
+
+    def expired() -> bool:
+        try:
+            return uploads.expire(upload)
+        finally:
+            connection.close()
+
+    def its_time_is_up() -> None:
+        age(lena, upload)
+        with ThreadPoolExecutor(1) as elsewhere:
+            assert not elsewhere.submit(expired).result()
+
+    def cancelled() -> None:
+        assert lena.post(f"uploads/{upload}/cancel")["status"] == "cancelled"
+
+    monkeypatch.setattr(storage, "joined", slowly)
+    upload, happens = begin(lena), its_time_is_up
+    parts = [part_id(lena, upload, b"123456")]
+    done = uploads.complete_upload(tenant=lena.tenant, upload_id=upload, part_ids=parts, md5=None)
+    assert done.status == "completed"
+    upload, happens = begin(lena), cancelled
+    parts = [part_id(lena, upload, b"123456")]
+    with pytest.raises(InvalidRequest, match="Cannot complete an upload with status 'cancelled'"):
+        uploads.complete_upload(tenant=lena.tenant, upload_id=upload, part_ids=parts, md5=None)
+    nothing_is_left(lena, upload)
 
 
 def test_a_completion_against_a_cancel_and_a_part(lena: LiveCaller, twins: list[LiveCaller]) -> None:

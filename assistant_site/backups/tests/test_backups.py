@@ -18,6 +18,7 @@ from django.conf import settings
 from django.db import connection
 
 from assistant_site.backups import programs
+from assistant_site.db.locks import Kind
 from assistant_site.embedded.services import Services
 from assistant_site.tests.callers import LocalCaller
 from files import actions, blobs
@@ -209,8 +210,9 @@ def test_while_a_backup_is_taken_nothing_is_removed(alice: LocalCaller) -> None:
     blob = File.objects.of(alice.tenant).get(pk=id).blob
     folder = Path(settings.FILES_DIR)
     # As another process: a lock does not stop the session that has it.
-    with psycopg.connect(**login()) as other, other.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s, 0), pg_advisory_lock(%s, 1)", [blobs._REMOVAL] * 2)
+    with psycopg.connect(**login()) as other:
+        for name in ("backup", "removal"):
+            other.execute("SELECT pg_advisory_lock(%s, hashtext(%s))", [Kind.BLOBS.value, name])
         assert alice.delete(f"files/{id}").status == 200
         assert alice.get(f"files/{id}/content").status == 404
         assert (folder / blob).exists()
