@@ -13,7 +13,6 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from functools import partial
 from typing import IO, Any, ParamSpec, TypeVar
 
 from django.conf import settings
@@ -27,7 +26,7 @@ from django.urls import set_script_prefix
 from assistant_site import bodies
 from assistant_site.db import scope as rows
 from assistant_site.db.middleware import scope_of
-from assistant_site.metrics import counted
+from assistant_site.metrics import counted, publishing
 from assistant_site.tracing import spans
 from assistant_site.wire import rest
 from assistant_site.wire.errors import WireError
@@ -65,8 +64,12 @@ class Handler(ASGIHandler):
         super().__init__()
         self.load_middleware(is_async=False)
         self.threads = ThreadPoolExecutor(settings.WEB_THREADS, thread_name_prefix="request")
+        self.is_watched = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if not self.is_watched:
+            self.is_watched = True
+            publishing.watch(asyncio.get_running_loop())
         try:
             body = await self.body_of(scope, receive)
         except RequestAborted:
@@ -102,7 +105,13 @@ class Handler(ASGIHandler):
         return response.status_code, response.content
 
     async def in_a_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self.threads, partial(function, *args, **kwargs))
+        asked_at = time.perf_counter()
+
+        def called() -> T:
+            counted.WEB_WAIT.observe(time.perf_counter() - asked_at)
+            return function(*args, **kwargs)
+
+        return await asyncio.get_running_loop().run_in_executor(self.threads, called)
 
     def respond(self, scope: Scope, body: IO[bytes]) -> Any:
         """The whole synchronous life of a request; a finished answer has been closed."""

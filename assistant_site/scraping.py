@@ -5,6 +5,7 @@ cannot be reached is said (`holdfast_up`), and the rest is told all the same.
 """
 
 import hmac
+import os
 import time
 from collections.abc import Iterable
 from datetime import datetime
@@ -22,9 +23,13 @@ from prometheus_client.registry import Collector
 from assistant_site import code, valkey
 from assistant_site.db import scope
 from assistant_site.metrics import publishing
-from assistant_site.operating import dashboard
+from assistant_site.operating import dashboard, kept
 from assistant_site.wire import rest
 from assistant_site.wire.errors import Unauthorized
+from metering import usage
+
+MOST_TENANTS = 200
+TENANTS_SECONDS = 30.0  # for which what they have used is kept
 
 
 def metrics(request: HttpRequest) -> HttpResponseBase:
@@ -63,12 +68,18 @@ class State(Collector):
         up = GaugeMetricFamily("holdfast_up", "Whether this part answers.", labels=["part"])
         try:
             with scope.everything():
-                now = dashboard.now()
+                now, near = dashboard.now(), dashboard.count_of_near_budgets()
+                tenants = used_today() if settings.METRICS_PER_TENANT else {}
         except (DatabaseError, InterfaceError):
             up.add_metric(["postgresql"], 0)
         else:
             up.add_metric(["postgresql"], 1)
             yield from _of_now(now)
+            budgets = GaugeMetricFamily("holdfast_budgets_nearly_spent", "Budgets of which most is spent or reserved.")
+            budgets.add_metric([], near)
+            yield budgets
+            if settings.METRICS_PER_TENANT:
+                yield from _of_tenants(tenants)
         up.add_metric(["valkey"], self.valkey)
         if settings.CODE_INTERPRETER != "off":
             sandbox = code.state()
@@ -77,6 +88,7 @@ class State(Collector):
             sessions.add_metric([], sandbox.sessions)
             yield sessions
         yield up
+        yield _disks()
 
 
 def _of_now(now: dashboard.Now) -> Iterable[Metric]:
@@ -101,3 +113,37 @@ def _age(name: str, documentation: str, oldest: datetime | None) -> Metric:
     family = GaugeMetricFamily(name, documentation)
     family.add_metric([], 0 if oldest is None else max(0.0, time.time() - oldest.timestamp()))
     return family
+
+
+@kept.for_seconds(TENANTS_SECONDS)
+def used_today() -> dict[str, tuple[int, int]]:
+    """Runs and tokens of the tenants that have used most tokens today (UTC), by tenant."""
+    found: dict[str, tuple[int, int]] = {}
+    today = usage.today()
+    for total in usage.totals(start=today, end=today, group_by=("tenant",)):  # one for each currency
+        runs, tokens = found.get(str(total.tenant), (0, 0))
+        found[str(total.tenant)] = (runs + total.runs, tokens + total.tokens)
+    most = sorted(found, key=lambda tenant: -found[tenant][1])[:MOST_TENANTS]
+    return {tenant: found[tenant] for tenant in most}
+
+
+def _of_tenants(tenants: dict[str, tuple[int, int]]) -> Iterable[Metric]:
+    runs = GaugeMetricFamily("holdfast_tenant_runs_today", "Runs of a tenant today (UTC).", labels=["tenant"])
+    tokens = GaugeMetricFamily("holdfast_tenant_tokens_today", "Tokens of a tenant today (UTC).", labels=["tenant"])
+    for tenant, (count_of_runs, count_of_tokens) in tenants.items():
+        runs.add_metric([tenant], count_of_runs)
+        tokens.add_metric([tenant], count_of_tokens)
+    yield from (runs, tokens)
+
+
+def _disks() -> Metric:
+    """As the machine has them that answers; a database elsewhere has its own exporters."""
+    free = GaugeMetricFamily(
+        "holdfast_disk_free_bytes", "Room on the disk of HOLDFAST_VAR, FILES_DIR.", labels=["folder"]
+    )
+    for name, folder in (("var", settings.VAR_DIR), ("files", settings.FILES_DIR)):
+        if name == "files" and (settings.S3_BUCKET_NAME or not folder.exists()):
+            continue
+        disk = os.statvfs(folder)
+        free.add_metric([name], disk.f_bavail * disk.f_frsize)
+    return free

@@ -46,6 +46,9 @@ METRICS_TOKEN = env.text("METRICS_TOKEN")
 if METRICS_TOKEN:
     env.check_secret(METRICS_TOKEN, "METRICS_TOKEN", least=16)
 
+# Whether metrics tell what each tenant uses; by its id, of the two hundred that use most.
+METRICS_PER_TENANT = env.flag("METRICS_PER_TENANT", default=False)
+
 # Whoever opens the page at / with it is given a token of the first tenant. Empty: nobody is.
 PLAYGROUND_KEY = env.text("PLAYGROUND_KEY")
 if PLAYGROUND_KEY:

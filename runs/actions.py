@@ -51,6 +51,10 @@ class MovedMeanwhile(Exception):
     """The run was no longer what the mover had read: somebody else was first."""
 
 
+for _status in machine.TERMINAL:
+    counted.RUNS_ENDED.labels(_status.value)  # from zero, so that the first one of its kind is seen as one
+
+
 def move(run: Run, new: Status, *, events_told: int = 1, **changes: Any) -> None:
     """Writes `Run.status`, as only `moves` does besides; in a transaction if more is written with it, or the run ends.
 

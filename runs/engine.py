@@ -21,7 +21,7 @@ from assistant_site import valkey
 from assistant_site.db.errors import first_line
 from assistant_site.db.threads import DatabaseThreads
 from assistant_site.llm import transport
-from assistant_site.metrics import counted
+from assistant_site.metrics import counted, publishing
 from assistant_site.tuning import settle
 from metering import ledger, usage
 from runs import charging, holding, recovery, sent_prompts
@@ -59,6 +59,7 @@ class Engine:
     def start(self) -> None:
         self._thread.start()
         self._started.wait()
+        publishing.watch(self._loop)
 
     def submit(self, run_id: str, tenant_id: str) -> None:
         """Takes the run, or leaves it queued until it is its tenant's turn. Never waits."""

@@ -5,6 +5,7 @@ of the caller's context: it sees the rows that the caller may see (`scope`).
 """
 
 import asyncio
+import time
 import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,8 @@ from contextvars import copy_context
 from typing import ParamSpec, TypeVar
 
 from django.db import close_old_connections
+
+from assistant_site.metrics import counted
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -24,7 +27,10 @@ class DatabaseThreads:
         self._pool = ThreadPoolExecutor(size, thread_name_prefix="database")
 
     async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        asked_at = time.perf_counter()
+
         def call() -> T:
+            counted.DATABASE_WAIT.observe(time.perf_counter() - asked_at)
             close_old_connections()
             try:
                 return function(*args, **kwargs)

@@ -39,6 +39,21 @@ STREAM_READERS = Gauge(
 )
 WEBSOCKETS = Gauge("holdfast_websockets", "WebSockets open.", registry=REGISTRY)
 
+THREAD_WAIT_SECONDS = Histogram(
+    "holdfast_thread_wait_seconds",
+    "Seconds that work waited for one of its threads: `web` for requests, `database` for questions of event loops.",
+    ["threads"],
+    buckets=QUICK,
+    registry=REGISTRY,
+)
+WEB_WAIT, DATABASE_WAIT = THREAD_WAIT_SECONDS.labels("web"), THREAD_WAIT_SECONDS.labels("database")
+LOOP_LAG_SECONDS = Histogram(
+    "holdfast_loop_lag_seconds",
+    "Seconds until an event loop answers, asked every five seconds.",
+    buckets=QUICK,
+    registry=REGISTRY,
+)
+
 # --- Runs -------------------------------------------------------------------------------------------------------------
 
 RUNS_STARTED = Counter("holdfast_runs_started", "Runs created.", registry=REGISTRY)
@@ -134,6 +149,7 @@ class Asking:
 
     def __init__(self, model: str) -> None:
         self._model = of_model(model)
+        self._seconds = MODEL_SECONDS.labels(self._model)  # a zero, so that failures of one that never answers are all
         self._began = time.perf_counter()
 
     def began(self) -> None:
@@ -142,7 +158,7 @@ class Asking:
 
     def finished(self, prompt_tokens: int, completion_tokens: int) -> None:
         """The answer is whole."""
-        MODEL_SECONDS.labels(self._model).observe(time.perf_counter() - self._began)
+        self._seconds.observe(time.perf_counter() - self._began)
         MODEL_TOKENS.labels(self._model, "prompt").inc(prompt_tokens)
         MODEL_TOKENS.labels(self._model, "completion").inc(completion_tokens)
 

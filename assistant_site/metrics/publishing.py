@@ -2,14 +2,19 @@
 
 Only web processes speak HTTP, and workers may be on other machines. So each process puts what it counts into Valkey
 every few seconds, under a key that ends soon after it; who is asked gathers them. Nothing is put where nobody may ask.
+
+No count is ever answered lower than it was answered before, which Prometheus would take for a process that began anew:
+who is asked puts its own counts there first, so that whoever is asked next tells them too.
 """
 
+import asyncio
 import contextlib
-import itertools
 import logging
 import os
 import socket
 import threading
+import time
+import weakref
 from collections.abc import Iterable
 from typing import cast
 
@@ -19,15 +24,17 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from assistant_site import valkey
-from assistant_site.metrics.counted import REGISTRY
+from assistant_site.metrics.counted import LOOP_LAG_SECONDS, REGISTRY
 
 logger = logging.getLogger(__name__)
 
-KEY = "holdfast:metrics:"
+KEY = "holdfast:metrics:"  # and the process
+PROCESSES = "holdfast:metrics"  # a set of those that have put something there; no key space needs to be searched
 PUBLISH_SECONDS = 5.0
 KEPT_SECONDS = 30  # of a process that ended without a word; then its series end
 MOST_PROCESSES = 1000
 
+_loops: "weakref.WeakSet[asyncio.AbstractEventLoop]" = weakref.WeakSet()
 _publisher: "Publisher | None" = None
 _lock = threading.Lock()
 
@@ -55,24 +62,45 @@ def stop() -> None:
         _publisher.stop()
 
 
+def watch(loop: asyncio.AbstractEventLoop) -> None:
+    """From now on, it is measured how late this loop is."""
+    _loops.add(loop)
+
+
 class Publisher(threading.Thread):
     def __init__(self, role: str) -> None:
         super().__init__(name="metrics", daemon=True)
         self.process = f"{role}:{socket.gethostname()}:{os.getpid()}"
         self._ending = threading.Event()
+        self._putting = threading.Lock()
 
     def run(self) -> None:
         while not self._ending.is_set():
-            self.put()
+            for loop in list(_loops):
+                measure(loop)
+            with contextlib.suppress(valkey.Failed, OSError):  # /metrics itself tells that Valkey is away
+                self.put()
             self._ending.wait(PUBLISH_SECONDS)
 
     def put(self) -> None:
-        with contextlib.suppress(valkey.Failed, OSError):  # /metrics itself tells that Valkey is away
-            valkey.blocking().set(KEY + self.process, snapshot(), ex=KEPT_SECONDS)
+        """Raises what Valkey raises."""
+        with self._putting:  # a later snapshot never comes before an earlier one
+            pipeline = valkey.blocking().pipeline(transaction=False)
+            pipeline.set(KEY + self.process, snapshot(), ex=KEPT_SECONDS)
+            pipeline.sadd(PROCESSES, self.process)
+            pipeline.execute()
 
     def stop(self) -> None:
         self._ending.set()
-        self.put()
+        with contextlib.suppress(valkey.Failed, OSError):
+            self.put()
+
+
+def measure(loop: asyncio.AbstractEventLoop) -> None:
+    """Asks the loop for a sign from another thread, and counts how long it takes."""
+    asked_at = time.perf_counter()
+    with contextlib.suppress(RuntimeError):  # the loop has ended
+        loop.call_soon_threadsafe(lambda: LOOP_LAG_SECONDS.observe(time.perf_counter() - asked_at))
 
 
 def snapshot() -> bytes:
@@ -108,17 +136,15 @@ class Gathered(Collector):
 
 def gathered() -> Gathered:
     """What all processes have counted. Raises what Valkey raises."""
-    client = valkey.blocking()
-    keys = list(itertools.islice(client.scan_iter(match=f"{KEY}*", count=1000), MOST_PROCESSES))
-    contents = client.mget(keys) if keys else []
-    found = {
-        key.decode().removeprefix(KEY): cast(bytes, content)
-        for key, content in zip(keys, contents, strict=True)
-        if content is not None
-    }
     if _publisher is not None:
-        found[_publisher.process] = snapshot()  # of this very moment
-    return Gathered(found)
+        _publisher.put()
+    client = valkey.blocking()
+    processes = sorted(cast(set[bytes], client.smembers(PROCESSES)))
+    told = processes[:MOST_PROCESSES]
+    contents = cast(list[bytes | None], client.mget([KEY.encode() + each for each in told])) if told else []
+    if ended := [each for each, content in zip(told, contents, strict=True) if content is None]:
+        client.srem(PROCESSES, *ended)
+    return Gathered({each.decode(): content for each, content in zip(told, contents, strict=True) if content})
 
 
 def own() -> Gathered:

@@ -43,11 +43,15 @@ class Now:
 
     runs: dict[str, int]
     oldest_queued: datetime | None
-    ended: dict[str, int]  # in the last hour
     ingesting: int
     oldest_file: datetime | None
     workers: list[Worker] | None
     ingestion_workers: list[Worker] | None
+
+    @property
+    def ended(self) -> dict[str, int]:
+        """In the last hour, by status."""
+        return ended_lately()
 
     @property
     def is_late(self) -> bool:
@@ -65,20 +69,24 @@ def now() -> Now:
         .annotate(count=Count("pk"), oldest=Min("queued_at"))
     )
     found = {status: (count, oldest) for status, count, oldest in active}
-    hour = moment_id("run_", timezone.now() - timedelta(hours=1))
-    ended = Run.objects.across_tenants().filter(pk__gte=hour, status__in=TERMINAL).order_by().values_list("status")
     files = StoreFile.objects.across_tenants().filter(status=StoreFileStatus.IN_PROGRESS)
     backlog = files.aggregate(count=Count("pk"), oldest=Min("queued_at"))
     keys = alive()
     return Now(
         runs={status: found[status][0] if status in found else 0 for status in Status.values if status in ACTIVE},
         oldest_queued=found[Status.QUEUED][1] if Status.QUEUED in found else None,
-        ended=dict(ended.annotate(count=Count("pk"))),
         ingesting=backlog["count"],
         oldest_file=backlog["oldest"],
         workers=None if keys is None else keys[ALIVE_KEY],
         ingestion_workers=None if keys is None else keys[INGESTION_ALIVE_KEY],
     )
+
+
+@kept.for_seconds(NOW_SECONDS)
+def ended_lately() -> dict[str, int]:
+    hour = moment_id("run_", timezone.now() - timedelta(hours=1))
+    ended = Run.objects.across_tenants().filter(pk__gte=hour, status__in=TERMINAL).order_by().values_list("status")
+    return dict(ended.annotate(count=Count("pk")))
 
 
 def alive() -> dict[str, list[Worker]] | None:
@@ -197,15 +205,25 @@ class NearBudget:
     bar: str
 
 
-@kept.for_seconds(USAGE_SECONDS)
-def near_budgets() -> list[NearBudget]:
-    """The budgets of which most is spent or reserved in the present period."""
+def _nearly_spent() -> Any:
+    """What is left of the budgets of which most is spent or reserved in the present period."""
     due = Q()
     for period in Period.values:
         due |= Q(budget__period=period, began_on=began_on(period, timezone.now()))
+    return Balance.objects.across_tenants().filter(due, spent__gte=F("budget__amount") * NEARLY - F("reserved"))
+
+
+@kept.for_seconds(USAGE_SECONDS)
+def count_of_near_budgets() -> int:
+    found: int = _nearly_spent().values("budget").distinct().count()
+    return found
+
+
+@kept.for_seconds(USAGE_SECONDS)
+def near_budgets() -> list[NearBudget]:
+    """Of these budgets, the ones that are nearest to their end."""
     rows: Any = (
-        Balance.objects.across_tenants()
-        .filter(due, spent__gte=F("budget__amount") * NEARLY - F("reserved"))
+        _nearly_spent()
         .select_related("budget__tenant", "budget__token")
         .annotate(left=F("budget__amount") - F("spent"))
         .order_by("left")[: 5 * MOST_LISTED]

@@ -1,9 +1,11 @@
 """`/metrics`: who may ask, and what is told of all processes; and that dashboard and rules ask for what there is."""
 
+import asyncio
 import json
 import re
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,14 +13,18 @@ from typing import Any
 import pytest
 import requests
 import yaml
+from django.db import OperationalError
 from django.test import Client
 from prometheus_client.parser import text_string_to_metric_families
 
-from assistant_site import valkey
+from assistant_site import scraping, valkey
 from assistant_site.llm.tests.quirk_server import QuirkServer, refusing
 from assistant_site.metrics import counted, publishing
-from assistant_site.tests.callers import LiveCaller, new_tenant, pauses
+from assistant_site.operating import dashboard
+from assistant_site.tests.callers import LiveCaller, LocalCaller, new_tenant, pauses
 from assistant_site.tests.stack import Stack
+from metering import usage
+from metering.models import UsageDay
 
 PROJECT = Path(__file__).resolve().parents[3]
 OBSERVABILITY = PROJECT / "deploy" / "observability"
@@ -76,6 +82,64 @@ def test_without_valkey_the_rest_is_told(db: None, settings: Any, monkeypatch: p
     assert told["holdfast_up{part=valkey}"] == 0
     assert told["holdfast_up{part=postgresql}"] == 1
     assert "holdfast_runs_started_total" in told
+
+
+def test_without_postgresql_the_rest_is_told(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.METRICS_TOKEN = TOKEN
+
+    def away() -> dashboard.Now:
+        raise OperationalError("connection refused")
+
+    monkeypatch.setattr(dashboard, "now", away)
+    told = samples(asked().content.decode())
+    assert told["holdfast_up{part=postgresql}"] == 0
+    assert told["holdfast_up{part=valkey}"] == 1
+    assert told["holdfast_disk_free_bytes{folder=var}"] > 0
+    assert "holdfast_runs{status=queued}" not in told
+
+
+def test_a_count_is_never_told_lower_than_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    mine, others = publishing.Publisher("web"), publishing.Publisher("web")
+    others.process = "web:other:1"
+
+    def counted_by(asked: publishing.Publisher) -> float:
+        monkeypatch.setattr(publishing, "_publisher", asked)
+        families = {family.name: family for family in publishing.gathered().collect()}
+        own = [each for each in families["holdfast_run_take_overs"].samples if each.labels["process"] == mine.process]
+        return own[0].value
+
+    mine.put()  # as it does every five seconds
+    counted.TAKE_OVERS.inc()
+    told = counted_by(mine)  # and at once, where it is asked itself
+    assert counted_by(others) == told
+    valkey.blocking().delete(publishing.KEY + mine.process)  # it has ended, and some time has gone by
+    monkeypatch.setattr(publishing, "_publisher", None)
+    publishing.gathered()
+    assert mine.process.encode() not in valkey.blocking().smembers(publishing.PROCESSES)  # type: ignore[operator]
+
+
+def test_tenants_are_told_only_where_that_is_wanted(alice: LocalCaller, settings: Any) -> None:
+    settings.METRICS_TOKEN = TOKEN
+    today = usage.today()
+    UsageDay.objects.create(tenant=alice.tenant, day=today, model="m", runs=2, prompt_tokens=30, completion_tokens=12)
+    scraping.used_today.forget()
+    assert alice.tenant.pk not in asked().content.decode()
+    settings.METRICS_PER_TENANT = True
+    told = samples(asked().content.decode())
+    assert told[f"holdfast_tenant_runs_today{{tenant={alice.tenant.pk}}}"] == 2
+    assert told[f"holdfast_tenant_tokens_today{{tenant={alice.tenant.pk}}}"] == 42
+
+
+def test_a_loop_that_is_busy_is_late() -> None:
+    loop = asyncio.new_event_loop()
+    before = counted.LOOP_LAG_SECONDS._sum.get()
+    publishing.measure(loop)
+    time.sleep(0.05)
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+    loop.close()
+    assert counted.LOOP_LAG_SECONDS._sum.get() - before >= 0.05
+    publishing.measure(loop)  # one that has ended says nothing
 
 
 def test_of_many_models_most_are_other(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -163,17 +227,28 @@ def panels() -> list[Any]:
 
 
 def test_each_alert_says_what_happens_and_where_to_read_on() -> None:
-    headings = {
-        re.sub(r"[^a-z0-9 -]", "", line.lstrip("# ").lower()).replace(" ", "-")
-        for line in (PROJECT / "docs" / "operations.md").read_text().splitlines()
-        if line.startswith("#")
-    }
     for group in rules()["groups"]:
         for rule in group["rules"]:
             assert rule["annotations"]["summary"], rule
             page, _, anchor = rule["annotations"]["read"].partition("#")
-            assert page == "docs/operations.md"
-            assert anchor in headings, rule
+            assert anchor in headings(PROJECT / page), rule
+
+
+def headings(page: Path) -> set[str]:
+    """What the headings of a page are linked by."""
+    return {
+        re.sub(r"[^a-z0-9 -]", "", line.lstrip("# ").lower()).replace(" ", "-")
+        for line in page.read_text().splitlines()
+        if line.startswith("#")
+    }
+
+
+def test_every_panel_asks_the_chosen_installation_of_the_chosen_prometheus() -> None:
+    for panel in panels():
+        assert panel["datasource"] == {"type": "prometheus", "uid": "${datasource}"}
+        for target in panel["targets"]:
+            names = re.findall(r"\b(?:holdfast|process)_[a-z_]+", target["expr"])
+            assert len(names) == target["expr"].count('instance=~"$instance"'), target
 
 
 def test_the_panels_of_the_dashboard_do_not_overlap() -> None:
@@ -192,3 +267,13 @@ def test_prometheus_takes_the_rules() -> None:
         ["promtool", "check", "rules", str(OBSERVABILITY / "alerts.yml")], capture_output=True, text=True, check=False
     )
     assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed (Debian's package prometheus)")
+def test_the_alerts_fire_when_they_should(tmp_path: Path) -> None:
+    cases = (Path(__file__).parent / "alerts.test.yml").read_text()
+    (tmp_path / "test.yml").write_text(cases.replace("ALERTS", str(OBSERVABILITY / "alerts.yml")))
+    tested = subprocess.run(
+        ["promtool", "test", "rules", str(tmp_path / "test.yml")], capture_output=True, text=True, check=False
+    )
+    assert tested.returncode == 0, tested.stdout + tested.stderr

@@ -159,7 +159,7 @@ def test_a_tenants_page_tells_all_of_it(operator: Client, alice: LocalCaller) ->
 
 def test_the_dashboard_tells_what_goes_on_and_what_needs_a_hand(operator: Client, alice: LocalCaller) -> None:
     plant(alice)
-    for kept in (dashboard.now, dashboard.used, dashboard.near_budgets):
+    for kept in (dashboard.now, dashboard.ended_lately, dashboard.used, dashboard.near_budgets):
         kept.forget()
     alice.post(f"threads/{alice.thread('x')}/runs", {"assistant_id": alice.assistant()})
     Provider.objects.filter(tenant=alice.tenant).update(failed_at=timezone.now(), failure="HTTP 503 by a storm")
