@@ -5,6 +5,7 @@ stranger names them (models), all beyond the first fifty are `other`.
 """
 
 import time
+from functools import lru_cache
 from typing import Final
 
 import prometheus_client
@@ -139,9 +140,15 @@ def of_model(name: str) -> str:
 
 def answered(method: str, route: str, status: int, seconds: float) -> None:
     """A request was answered; `route` is the pattern that it matched, never its path."""
-    method = method if method in _METHODS else OTHER
-    REQUESTS.labels(method, route, str(status)).inc()
-    REQUEST_SECONDS.labels(method, route).observe(seconds)
+    count, times = _series_of(method if method in _METHODS else OTHER, route, status)
+    count.inc()
+    times.observe(seconds)
+
+
+@lru_cache(maxsize=2_000)
+def _series_of(method: str, route: str, status: int) -> tuple[Counter, Histogram]:
+    """Kept, because looking labels up takes as long as counting."""
+    return REQUESTS.labels(method, route, str(status)), REQUEST_SECONDS.labels(method, route)
 
 
 class Asking:
