@@ -454,9 +454,17 @@ OTEL_ENDPOINT = env.url("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 if not OTEL_ENDPOINT and (_collector := env.url("OTEL_EXPORTER_OTLP_ENDPOINT")):
     OTEL_ENDPOINT = f"{_collector}/v1/traces"
 OTEL_HEADERS = env.items("OTEL_EXPORTER_OTLP_HEADERS", default=[])
-OTEL_SERVICE_NAME = env.text("OTEL_SERVICE_NAME", default="holdfast")
+OTEL_SERVICE_NAME = env.text("OTEL_SERVICE_NAME")
 OTEL_RESOURCE_ATTRIBUTES = env.items("OTEL_RESOURCE_ATTRIBUTES", default=[])
-TRACES_PERCENT = env.number("TRACES_PERCENT", default=100, low=0, high=100)
+OTEL_TRACES_SAMPLER = env.choice(
+    "OTEL_TRACES_SAMPLER",
+    default="parentbased_always_on",
+    of=(
+        *("always_on", "always_off", "traceidratio"),
+        *("parentbased_always_on", "parentbased_always_off", "parentbased_traceidratio"),
+    ),
+)
+OTEL_TRACES_SAMPLER_ARG = env.text("OTEL_TRACES_SAMPLER_ARG")
 TRACES_TRUST_CALLERS = env.flag("TRACES_TRUST_CALLERS", default=False)
 
 SENTRY_DSN = env.url("SENTRY_DSN")

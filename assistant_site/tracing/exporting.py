@@ -8,53 +8,21 @@ import atexit
 import logging
 import os
 import socket
-import time
-from collections.abc import Sequence
 from typing import Final
+from urllib.parse import unquote
 
 from django.conf import settings
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider, sampling
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace import SpanLimits, TracerProvider, sampling
 
 from assistant_site.tracing import spans
+from assistant_site.tracing.batches import Batches
 
-logger = logging.getLogger(__name__)
-
-SEND_SECONDS: Final = 5
 TRY_SECONDS: Final = 5  # that one attempt to send may take
-LAST_SECONDS: Final = 2  # that the end of a process waits for what is not sent yet
-COMPLAIN_SECONDS: Final = 60.0
+LONGEST_VALUE: Final = 256  # characters: names of models and tools are their owners' to choose
 
 _provider: TracerProvider | None = None
-
-
-class Exporter(SpanExporter):
-    """The one for OTLP, whose failures are told in our words and not too often."""
-
-    def __init__(self, inner: SpanExporter) -> None:
-        self._inner = inner
-        self._complained_at = float("-inf")
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        try:
-            result = self._inner.export(spans)
-        except Exception:
-            result = SpanExportResult.FAILURE
-        if result != SpanExportResult.SUCCESS and time.monotonic() - self._complained_at > COMPLAIN_SECONDS:
-            self._complained_at = time.monotonic()
-            logger.warning(
-                "Traces cannot be sent to %s; they are dropped until it answers. Check OTEL_EXPORTER_OTLP_ENDPOINT.",
-                settings.OTEL_ENDPOINT,
-            )
-        return result
-
-    def shutdown(self) -> None:
-        self._inner.shutdown()
-
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        return self._inner.force_flush(timeout_millis)
 
 
 def start(role: str) -> None:
@@ -64,31 +32,53 @@ def start(role: str) -> None:
         return
     logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # it would repeat every failure with its stack
     attributes = {
-        "service.name": settings.OTEL_SERVICE_NAME,
+        "service.name": "holdfast",
         "service.version": settings.VERSION,
         "service.instance.id": f"{role}:{socket.gethostname()}:{os.getpid()}",
         "holdfast.role": role,
-        **dict(part.split("=", 1) for part in settings.OTEL_RESOURCE_ATTRIBUTES if "=" in part),
+        **pairs(settings.OTEL_RESOURCE_ATTRIBUTES),
     }
-    _provider = TracerProvider(_sampler(), Resource(attributes, spans.SCHEMA_URL), shutdown_on_exit=False)
-    headers = dict(part.split("=", 1) for part in settings.OTEL_HEADERS if "=" in part)
-    inner = OTLPSpanExporter(settings.OTEL_ENDPOINT, headers=headers, timeout=TRY_SECONDS)
+    if settings.OTEL_SERVICE_NAME:  # which wins over the attributes, says OpenTelemetry
+        attributes["service.name"] = settings.OTEL_SERVICE_NAME
+    _provider = TracerProvider(
+        sampler_of(settings.OTEL_TRACES_SAMPLER, settings.OTEL_TRACES_SAMPLER_ARG),
+        Resource.create(attributes, spans.SCHEMA_URL),
+        shutdown_on_exit=False,
+        span_limits=SpanLimits(max_attribute_length=LONGEST_VALUE),
+    )
+    headers = pairs(settings.OTEL_HEADERS)
     _provider.add_span_processor(
-        BatchSpanProcessor(Exporter(inner), max_queue_size=4096, schedule_delay_millis=SEND_SECONDS * 1000)
+        Batches(OTLPSpanExporter(settings.OTEL_ENDPOINT, headers=headers, timeout=TRY_SECONDS))
     )
     spans.send_to(_provider.get_tracer("holdfast", settings.VERSION, spans.SCHEMA_URL))
     atexit.register(stop)
 
 
 def stop() -> None:
-    """Sends what is left, as far as that takes no longer than `LAST_SECONDS`."""
+    """Sends what is left, as far as that takes no longer than `batches.LAST_SECONDS`."""
     global _provider
     provider, _provider = _provider, None
     if provider is not None:
         spans.send_to(None)
-        provider.force_flush(LAST_SECONDS * 1000)
+        provider.shutdown()
 
 
-def _sampler() -> sampling.Sampler:
-    share = settings.TRACES_PERCENT / 100
-    return sampling.ParentBased(sampling.TraceIdRatioBased(share)) if share < 1 else sampling.DEFAULT_ON
+def sampler_of(name: str, argument: str) -> sampling.Sampler:
+    """By its name in OpenTelemetry's specification. A ratio that is no number from 0 to 1 is 1, says that, too."""
+    try:
+        ratio = float(argument or 1)
+    except ValueError:
+        ratio = 1.0
+    of_roots = {
+        "always_on": sampling.ALWAYS_ON,
+        "always_off": sampling.ALWAYS_OFF,
+        "traceidratio": sampling.TraceIdRatioBased(ratio if 0 <= ratio <= 1 else 1.0),
+    }
+    of_root = of_roots[name.removeprefix("parentbased_")]
+    return sampling.ParentBased(of_root) if name.startswith("parentbased_") else of_root
+
+
+def pairs(parts: list[str]) -> dict[str, str]:
+    """What `name=value` says in each part; values are percent-encoded, as in OpenTelemetry's own variables."""
+    split = (part.partition("=") for part in parts)
+    return {name.strip(): unquote(value.strip()) for name, is_pair, value in split if is_pair}

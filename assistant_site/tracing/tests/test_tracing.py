@@ -3,19 +3,22 @@
 import json
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
 
 from assistant_site.llm.tests.quirk_server import QuirkServer, called, said
 from assistant_site.tests.callers import LiveCaller, new_tenant, pauses
 from assistant_site.tests.stack import Stack, free_port
-from assistant_site.tracing import spans
+from assistant_site.tracing import batches, exporting, spans
 from assistant_site.tracing.tests.collector import Collector, Received
 from runs.models import Run
 from tools.tests.mcp_servers import McpTestServer
@@ -47,6 +50,63 @@ def test_what_is_no_traceparent_is_no_parent() -> None:
     found = spans._context_of(TRACEPARENT)
     assert found is not None
     assert f"{found.trace_id:032x}" == CALLERS_TRACE
+
+
+def test_samplers_are_called_as_everywhere() -> None:
+    described = {
+        name: exporting.sampler_of(name, "0.25").get_description()
+        for name in ("always_on", "always_off", "traceidratio", "parentbased_traceidratio")
+    }
+    assert described["always_on"] == "AlwaysOnSampler"
+    assert described["always_off"] == "AlwaysOffSampler"
+    assert described["traceidratio"] == "TraceIdRatioBased{0.25}"
+    assert described["parentbased_traceidratio"].startswith("ParentBased{root:TraceIdRatioBased{0.25}")
+    for wrong in ("", "much", "7"):
+        assert exporting.sampler_of("traceidratio", wrong).get_description() == "TraceIdRatioBased{1.0}"
+
+
+def test_headers_are_written_as_opentelemetry_writes_them() -> None:
+    assert exporting.pairs(["Authorization=Basic%20YQ==", " x = 1", "none"]) == {
+        "Authorization": "Basic YQ==",
+        "x": "1",
+    }
+
+
+class Stuck(SpanExporter):
+    """A collector that takes what it is given, and no end with it."""
+
+    def __init__(self) -> None:
+        self.is_asked, self.is_given_up = threading.Event(), threading.Event()
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        self.is_asked.set()
+        self.is_given_up.wait(60)
+        return SpanExportResult.FAILURE
+
+    def shutdown(self) -> None:
+        self.is_given_up.set()
+
+
+def test_a_collector_that_never_answers_keeps_no_process_from_ending(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(batches, "LAST_SECONDS", 0.05)
+    monkeypatch.setattr(batches, "MOST_WAITING", 2_000)
+    stuck = Stuck()
+    provider = TracerProvider(shutdown_on_exit=False)
+    waiting = batches.Batches(stuck)
+    provider.add_span_processor(waiting)
+    tracer = provider.get_tracer("test")
+    for _ in range(3_000):
+        tracer.start_span("x").end()
+    assert stuck.is_asked.wait(60)
+    for _ in range(3_000):
+        tracer.start_span("x").end()
+    assert len(waiting._waiting) <= 2_000  # memory has a bound
+    provider.shutdown()  # returns
+    waiting._thread.join(60)
+    assert not waiting._thread.is_alive()
+    assert len([record for record in caplog.records if "Traces cannot be sent" in record.message]) == 1
 
 
 @pytest.fixture(scope="module")
