@@ -10,6 +10,7 @@ from django.http.response import HttpResponseBase
 from django.template.response import SimpleTemplateResponse
 from django.utils.module_loading import import_string
 
+from assistant_site import logs
 from assistant_site.routing import Routes
 from assistant_site.wire.headers import API_PREFIXES
 
@@ -48,6 +49,7 @@ class ApiMiddleware:
 
     def answer_of_view(self, request: HttpRequest) -> HttpResponseBase:
         view, arguments, request.route = self.routes.find(request.path_info)  # type: ignore[attr-defined]
+        logs.note(arguments)  # until the request is over
         response: HttpResponseBase = view(request, **arguments)
         return response.render() if isinstance(response, SimpleTemplateResponse) else response
 

@@ -23,7 +23,7 @@ from django.http import StreamingHttpResponse
 from django.http.response import HttpResponseBase
 from django.urls import set_script_prefix
 
-from assistant_site import bodies
+from assistant_site import bodies, logs
 from assistant_site.db import scope as rows
 from assistant_site.db.middleware import scope_of
 from assistant_site.metrics import counted, publishing
@@ -40,6 +40,10 @@ Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
+
+SPAN = "holdfast.span"  # in the scope of a request, where it is traced
+UNTRACED = frozenset({"/healthz", "/readyz", "/health", "/metrics"})  # what machines ask every few seconds
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"})
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -77,11 +81,12 @@ class Handler(ASGIHandler):
         except WireError as refused:
             await self.send_response(rest.error_response(refused), send)
             return
-        response = await self.in_a_thread(self.respond, scope, body)
-        if is_finished(response):
-            await self.send_response(response, send)
-            return
-        await self.while_connected(self.send_late(response, scope, send), receive)
+        with self.span_of(scope):
+            response = await self.in_a_thread(self.respond, scope, body)
+            if is_finished(response):
+                await self.send_response(response, send)
+                return
+            await self.while_connected(self.send_late(response, scope, send), receive)
 
     async def call(
         self, method: str, path: str, body: bytes, headers: Mapping[str, str], client: tuple[str, int] | None
@@ -99,10 +104,11 @@ class Handler(ASGIHandler):
             "client": client,
             "headers": [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()],
         }
-        response = await self.in_a_thread(self.respond, scope, io.BytesIO(body))
-        if isinstance(response, AskAgain):
-            response = await self.asked_again(response, scope)
-        return response.status_code, response.content
+        with self.span_of(scope):
+            response = await self.in_a_thread(self.respond, scope, io.BytesIO(body))
+            if isinstance(response, AskAgain):
+                response = await self.asked_again(response, scope)
+            return response.status_code, response.content
 
     async def in_a_thread(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         asked_at = time.perf_counter()
@@ -115,30 +121,41 @@ class Handler(ASGIHandler):
 
     def respond(self, scope: Scope, body: IO[bytes]) -> Any:
         """The whole synchronous life of a request; a finished answer has been closed."""
-        with self.span_of(scope) as span:
-            return self.timed(scope, body, span)
+        span = scope.get(SPAN, spans.NOTHING)
+        with span.inside():
+            return self.timed(scope, body)
 
     @staticmethod
     def span_of(scope: Scope) -> spans.Span:
         """The span of a request, below the caller's own if callers are trusted with that, else with a link to it."""
+        if not spans.are_recorded() or scope["path"] in UNTRACED:
+            return spans.NOTHING
+        method = scope["method"] if scope["method"] in METHODS else "_OTHER"
         named = next((value for name, value in scope["headers"] if name == b"traceparent"), b"").decode("latin-1")
         trusted = settings.TRACES_TRUST_CALLERS and named
-        return spans.span(
-            scope["method"],
+        span = scope[SPAN] = spans.span(
+            "HTTP" if method == "_OTHER" else method,
             kind="server",
             parent=named if trusted else "",
             link=None if trusted else named,
-            http__request__method=scope["method"],
+            http__request__method=method,
+            url__scheme=scope.get("scheme", "http"),
         )
+        return span
 
-    def timed(self, scope: Scope, body: IO[bytes], span: spans.Span) -> Any:
+    def timed(self, scope: Scope, body: IO[bytes]) -> Any:
         began = time.perf_counter()
         set_script_prefix(get_script_prefix(scope))
         signals.request_started.send(sender=self.__class__, scope=scope)
         request, refused = self.create_request(scope, body)
         response: Any = refused if request is None else self.get_response(request)
         response._handler_class = self.__class__
-        self.note(request, response, scope["method"], time.perf_counter() - began, span)
+        route = route_of(request)
+        counted.answered(scope["method"], route, response.status_code, time.perf_counter() - began)
+        if isinstance(response, LateResponse):
+            response.asked = route, began
+        elif not isinstance(response, AskAgain):
+            self.tell(scope, response, route, began)
         if isinstance(response, AskAgain) and request is not None:
             response.body = request.body  # its file has been read and closed
         if is_finished(response):
@@ -147,18 +164,19 @@ class Handler(ASGIHandler):
         return response
 
     @staticmethod
-    def note(request: Any, response: Any, method: str, seconds: float, span: spans.Span) -> None:
-        """Counts the answer, and tells it to the trace and the access log."""
-        route, status = route_of(request), response.status_code
-        counted.answered(method, route, status, seconds)
+    def tell(scope: Scope, response: Any, route: str, began: float) -> None:
+        """Tells the answer to the trace and the access log, once its head is known."""
+        span = scope.get(SPAN, spans.NOTHING)
         if span is spans.NOTHING and not settings.ACCESS_LOG:
             return
+        method = scope["method"] if scope["method"] in METHODS else "_OTHER"
+        status, named = response.status_code, response.headers.get("x-request-id")
         tenant = scope_of(response)
         tenant = "" if tenant in (rows.CLOSED, rows.EVERYTHING) else tenant
-        named = response.headers.get("x-request-id")
-        span.rename(f"{method} {route}")
+        if route != "none":
+            span.rename(f"{method} {route}")
+            span.set(http__route=route)
         span.set(
-            http__route=route,
             http__response__status_code=status,
             holdfast__request__id=named,
             holdfast__tenant__id=tenant or None,
@@ -166,9 +184,10 @@ class Handler(ASGIHandler):
         if status >= 500:
             span.fail(str(status))
         if settings.ACCESS_LOG:
-            fields = {"method": method, "route": route, "status": status, "milliseconds": round(1000 * seconds, 1)}
-            fields |= {"request_id": named, "tenant_id": tenant}
-            access.info("%s %s %s %.1f ms", method, route, status, 1000 * seconds, extra={"fields": fields})
+            took = 1000 * (time.perf_counter() - began)
+            fields = {"method": method, "route": route, "status": status, "milliseconds": round(took, 1)}
+            fields |= {"request_id": named} | ({"tenant_id": tenant} if tenant else {})
+            access.info("%s %s %s %.1f ms", method, route, status, took, extra={"fields": fields})
 
     async def while_connected(self, work: Coroutine[Any, Any, None], receive: Receive) -> None:
         """Works on a streamed or late answer; a client that leaves ends it at once."""
@@ -188,7 +207,8 @@ class Handler(ASGIHandler):
             if isinstance(response, AskAgain):
                 response = await self.asked_again(response, scope)
             rows.enter(scope_of(response))
-            await self.send_made(response, send)
+            logs.note({"request_id": response.headers.get("x-request-id", "")})
+            await self.send_made(response, scope, send)
         finally:
             await self.in_a_thread(response.close)
 
@@ -205,7 +225,7 @@ class Handler(ASGIHandler):
             await patience.leave()
         return response
 
-    async def send_made(self, response: Any, send: Send) -> None:
+    async def send_made(self, response: Any, scope: Scope, send: Send) -> None:
         if isinstance(response, LateResponse):
             made: Any = await response.make()
             for name, value in response.items():  # what the middleware added
@@ -215,6 +235,8 @@ class Handler(ASGIHandler):
                     made.headers.setdefault(name, value)
             if not made.streaming:
                 made.headers["Content-Length"] = str(len(made.content))
+            made._scope = scope_of(response)
+            self.tell(scope, made, *response.asked)
             response = made
         if isinstance(response, StreamingHttpResponse) and not response.is_async:
             response = self.stepwise(response)

@@ -5,11 +5,13 @@ Called once a process is what it will be: these start threads, which do not live
 
 from django.conf import settings
 
+from assistant_site import logs
 from assistant_site.metrics import publishing
 
 
 def begin(role: str) -> None:
     """`role` is `web`, `worker` or `ingestion`."""
+    logs.process = role
     publishing.publish(role)
     if settings.OTEL_ENDPOINT:
         from assistant_site.tracing import exporting

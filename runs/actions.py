@@ -442,6 +442,7 @@ def submit_tool_outputs(
         check_answers("outputs", run.required_action["submit_tool_outputs"], outputs)
         check_answers("approvals", run.required_action.get("submit_tool_approval", {"tool_calls": []}), approvals)
         mend(run)
+        spans.present().link(run.traceparent)  # in which the run goes on
         step = RunStep.objects.of(tenant).get(run=run, status=StepStatus.IN_PROGRESS)
         is_over = answer_calls(
             step,

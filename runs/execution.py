@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import copy
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -24,6 +24,7 @@ from assistant_site.db.threads import DatabaseThreads
 from assistant_site.llm.chat import ChatRequest, ModelFailed, Usage
 from assistant_site.metrics import counted
 from assistant_site.tracing import spans
+from assistant_site.tracing.providers import asked_at
 from metering.budgets import InsufficientQuota
 from metering.calls import pauses
 from metering.ledger import InFlight
@@ -31,6 +32,7 @@ from runs import asking, charging, flaws, holding, sent_prompts, serving
 from runs.events import Appender, RunLog, Telling
 from runs.hearing import Hearing
 from runs.holding import AtLimit, CutOff, LostClaim
+from runs.machine import Status
 from runs.models import Run, RunStep
 from runs.preparing import Prepared, prepare
 from runs.serving import Serving
@@ -41,8 +43,6 @@ from tools.links import Links
 from tools.registry import refreshing
 
 logger = logging.getLogger(__name__)
-
-PROVIDER = "openai"  # what traces call whoever speaks its protocol
 
 # Of a turn that waits until other calls have given back what they do not need of a budget.
 IN_FLIGHT_SECONDS = 60.0
@@ -90,8 +90,8 @@ class Execution(Hearing):
             if not claimed:
                 return
             scope.enter(self.held.tenant_id)  # whose runs there are, only the claim may ask
-            logs.run_is(self.run_id)
-            with self.span():
+            logs.note({"run_id": self.run_id, "thread_id": self.held.thread_id})
+            with self.traced():
                 await self.until_rest()
         except LostClaim:
             await self.end_quietly()
@@ -103,15 +103,15 @@ class Execution(Hearing):
         except asyncio.CancelledError:
             await self.end_interrupted()
 
-    def span(self) -> spans.Span:
-        """The time that this worker carries the run, and before it, that it waited."""
+    @contextlib.contextmanager
+    def traced(self) -> Iterator[None]:
+        """A span for the time that this worker carries the run, and one for the time before it, that it waited."""
         run = self.held
         spans.past("queue", run.queued_at.timestamp(), parent=run.traceparent)
-        return spans.span(
+        span = spans.span(
             "invoke_agent",
             parent=run.traceparent,
             gen_ai__operation__name="invoke_agent",
-            gen_ai__provider__name=PROVIDER,
             gen_ai__agent__id=run.assistant_id,
             gen_ai__conversation__id=run.thread_id,
             gen_ai__request__model=run.model,
@@ -119,6 +119,25 @@ class Execution(Hearing):
             holdfast__run__attempt=run.attempt,
             holdfast__tenant__id=run.tenant_id,
         )
+        try:
+            with span.inside():  # that it is cancelled, or lost to another worker, is no failure of the span's
+                yield
+        finally:
+            if span is not spans.NOTHING:
+                self.tell_end(span)
+            span.end()
+
+    def tell_end(self, span: spans.Span) -> None:
+        run = self.held
+        span.set(
+            **asked_at(run.route.endpoint.base_url if run.route is not None else ""),
+            holdfast__run__status=str(run.status),
+            holdfast__run__stopped=self.stop_reason or None,  # by whom it was ended, while it was at work
+            gen_ai__usage__input_tokens=run.spent.get("prompt_tokens"),
+            gen_ai__usage__output_tokens=run.spent.get("completion_tokens"),
+        )
+        if run.status == Status.FAILED:
+            span.fail(str((run.last_error or {}).get("code", "server_error")))
 
     async def until_rest(self) -> None:
         """Turn after turn, until the run rests; every failure ends it with the right `last_error`."""

@@ -93,14 +93,7 @@ class Serving:
             call.begun = await call.tool.begin(self._context(index))
             if call.begun is not None:
                 await self._keep_all()  # with what the calls before it came to: they are not run again either
-        with spans.span(
-            f"execute_tool {call.name}",
-            gen_ai__operation__name="execute_tool",
-            gen_ai__tool__name=call.name,
-            gen_ai__tool__call__id=str(call.entry["id"]),
-            gen_ai__tool__type="extension",
-        ):
-            result = storable_result(await carried_out(call, self._context(index, is_resumed=is_resumed)))
+        result = storable_result(await carried_out(call, self._context(index, is_resumed=is_resumed)))
         # Whoever approved a call reads a stream that knows only the end of its step.
         if call.is_function and not call.is_approved:
             self._grow(index, {"output": result.output})
@@ -139,12 +132,24 @@ class Serving:
 
 async def carried_out(call: Call, context: ToolContext) -> ToolResult:
     """What the call comes to. A tool that takes too long, breaks or cannot be stopped ends its call only."""
+    with spans.span(
+        f"execute_tool {call.name}",
+        gen_ai__operation__name="execute_tool",
+        gen_ai__tool__name=call.name,
+        gen_ai__tool__call__id=str(call.entry["id"]),
+        gen_ai__tool__type="datastore" if context.options.get("type") == "file_search" else "extension",
+    ) as span:
+        return await _carried_out(call, context, span)
+
+
+async def _carried_out(call: Call, context: ToolContext, span: spans.Span) -> ToolResult:
     assert call.tool is not None
     work = asyncio.ensure_future(call.tool.call(context, call.arguments))
     began, end = time.perf_counter(), "broken"
     try:
         await asyncio.wait([work], timeout=call.tool.seconds)
         if work.cancelled():
+            span.fail("CancelledError")
             logger.error("Call %s of '%s' cancelled itself.", context.call_id, call.name)
             return ToolResult(FAULT)
         if work.done():
@@ -152,9 +157,11 @@ async def carried_out(call: Call, context: ToolContext) -> ToolResult:
             end = "done"
             return result
         end = "timed_out"
+        span.fail("TimeoutError")
         logger.warning("Call %s of '%s' took longer than its time.", context.call_id, call.name)
         return ToolResult(f"'{call.name}' took longer than {call.tool.seconds:g} seconds, and was given up.")
-    except Exception:
+    except Exception as error:
+        span.fail(type(error).__qualname__)
         logger.exception("Call %s of '%s' failed.", context.call_id, call.name)
         return ToolResult(FAULT)
     finally:

@@ -29,6 +29,8 @@ from assistant_site.llm.chat import Endpoint
 from assistant_site.llm.errors import NOT_COMPATIBLE, ProviderError, error_in, judge, without_secrets
 from assistant_site.llm.headers import retry_after
 from assistant_site.llm.tokens import estimate_text
+from assistant_site.tracing import spans
+from assistant_site.tracing.providers import asked_at
 from metering.budgets import InsufficientQuota, Spender
 from metering.calls import Metered
 from metering.models import EntryKind
@@ -110,7 +112,15 @@ class Embedder:
         name, dimensions = _name_and_dimensions(self.model)
         asking = _Asking(self.endpoint, name, dimensions, Spender(self.tenant_id), attempts=attempts, seconds=seconds)
         try:
-            found = [vector for batch in _batches(texts) for vector in asking.embed(batch)]
+            with spans.span(
+                f"embeddings {name}",
+                kind="client",
+                gen_ai__operation__name="embeddings",
+                gen_ai__request__model=name,
+                gen_ai__embeddings__dimension__count=dimensions or None,
+            ) as span:
+                span.set(**asked_at(self.endpoint.base_url))
+                found = [vector for batch in _batches(texts) for vector in asking.embed(batch)]
             if len({len(vector) for vector in found}) > 1:
                 raise EmbeddingFailed("The embedding server gave vectors of different dimensions.", transient=False)
         except (_TooMuch, QuotaExceeded):

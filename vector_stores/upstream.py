@@ -13,6 +13,8 @@ from django.conf import settings
 from assistant_site.llm.chat import Endpoint
 from assistant_site.llm.errors import without_secrets
 from assistant_site.llm.usage import usage_of
+from assistant_site.tracing import spans
+from assistant_site.tracing.providers import asked_at
 from metering.budgets import InsufficientQuota, Spender
 from metering.calls import Metered
 from metering.models import EntryKind
@@ -43,7 +45,12 @@ def post(
     except InsufficientQuota:
         raise CannotExtract("server_error", f"A budget is used up, so the {what} was not asked.") from None
     try:
-        route, answer = _answer(waiting, path, what, **request)
+        operation = "chat" if path == "chat/completions" else "transcription"
+        with spans.span(
+            f"{operation} {model}", kind="client", gen_ai__operation__name=operation, gen_ai__request__model=model
+        ) as span:
+            route, answer = _answer(waiting, path, what, **request)
+            span.set(**asked_at(route.endpoint.base_url))
         metered.answered_by(route.provider_id, route.model)
         if used := usage_of(answer.get("usage")):
             metered.settle(used)

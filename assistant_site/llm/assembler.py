@@ -54,6 +54,7 @@ class Assembler:
         self._thought: dict[str, list[str]] = {}
         self._carry: JSONObject = {}
         self._argument_bytes = 0
+        self._model = ""
 
     @property
     def has_reason(self) -> bool:
@@ -95,7 +96,7 @@ class Assembler:
         self._calls.finish(events)
         for name, pieces in self._thought.items():
             self._carry[name] = "".join(pieces)
-        events.append(TurnFinished(reason, self._final_usage(), self._carry, self._calls.extras))
+        events.append(TurnFinished(reason, self._final_usage(), self._carry, self._calls.extras, self._model))
         return events
 
     def _take(self, choice: dict[str, Any], events: list[ChatEvent]) -> None:
@@ -184,6 +185,8 @@ class Assembler:
                 self._argument_bytes += text_bytes(f"{function.get('name') or ''}{function.get('arguments') or ''}")
 
     def _note_usage(self, holder: dict[str, Any]) -> None:
+        if isinstance(model := holder.get("model"), str):
+            self._model = model
         groq = holder.get("x_groq")
         self._usage = (
             usage_of(holder.get("usage"))

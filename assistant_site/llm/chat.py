@@ -73,12 +73,14 @@ class TurnFinished:
 
     `carry` is what must be sent back with this turn's assistant message later in the same run (for example
     DeepSeek's `reasoning_content`); `call_extras` the same for a call, by its index (Gemini's thought signature).
+    `model` is how the provider calls the model that answered, if it told that with the usage.
     """
 
     reason: Literal["stop", "length", "tool_calls", "content_filter"]
     usage: Usage
     carry: JSONObject = field(default_factory=dict)
     call_extras: dict[int, JSONObject] = field(default_factory=dict)
+    model: str = field(default="", compare=False)
 
 
 ChatEvent = TextDelta | RefusalDelta | ToolCallStarted | ToolCallArguments | TurnFinished

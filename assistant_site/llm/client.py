@@ -29,9 +29,9 @@ Quirks, all texts, switch on what a provider cannot be seen to need (`Endpoint.q
 import asyncio
 import logging
 import random
+import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
-from urllib.parse import urlsplit
 
 import orjson
 from django.conf import settings
@@ -52,6 +52,7 @@ from assistant_site.llm.tokens import estimate_request
 from assistant_site.llm.transport import Refused, open_turn
 from assistant_site.metrics import counted
 from assistant_site.tracing import spans
+from assistant_site.tracing.providers import asked_at
 
 FIRST_PAUSE_SECONDS = 0.4
 MAX_PAUSE_SECONDS = 8.0
@@ -120,25 +121,36 @@ class Asking:
             kind="client",
             is_parent=False,  # between two events others' work goes on
             gen_ai__operation__name="chat",
-            gen_ai__provider__name="openai",  # of whom it has the protocol
             gen_ai__request__model=request.model,
-            gen_ai__request__stream=_may_stream(endpoint, request),
         )
         if self._span is not spans.NOTHING:
-            place = urlsplit(endpoint.base_url)
-            self._span.set(server__address=place.hostname, server__port=place.port)
+            options = request.options
+            limits = [options[name] for name in ("max_completion_tokens", "max_tokens") if options.get(name)]
+            self._span.set(
+                **asked_at(endpoint.base_url),
+                gen_ai__request__stream=_may_stream(endpoint, request),
+                gen_ai__request__temperature=options.get("temperature"),
+                gen_ai__request__top_p=options.get("top_p"),
+                gen_ai__request__max_tokens=limits[0] if limits else None,
+            )
+        self._asked_at = time.perf_counter()
 
     def began(self) -> None:
         """The first event is here."""
         self._clock.began()
-        self._span.event("gen_ai.first_token")
+        if self._span is not spans.NOTHING:
+            self._span.event("gen_ai.first_token")
+            self._span.set(gen_ai__response__time_to_first_chunk=time.perf_counter() - self._asked_at)
 
     def finished(self, turn: TurnFinished) -> None:
         usage = turn.usage
         self._clock.finished(usage.prompt_tokens, usage.completion_tokens)
         self._span.set(
+            gen_ai__response__model=turn.model or None,
             gen_ai__usage__input_tokens=usage.prompt_tokens,
             gen_ai__usage__output_tokens=usage.completion_tokens,
+            gen_ai__usage__cache_read__input_tokens=usage.cached_tokens or None,
+            gen_ai__usage__reasoning__output_tokens=usage.reasoning_tokens or None,
             gen_ai__response__finish_reasons=[turn.reason],
         )
 

@@ -56,12 +56,13 @@ def broken(prompt: str) -> None:
 
 def test_an_error_is_told_without_what_anybody_wrote(sent: Kept) -> None:
     with scope.of_tenant("ten_1"):
-        logs.run_is("run_1")
+        noted = logs.note({"run_id": "run_1"})
         logger.info("a quince passes by")
         try:
             broken("nougat")
         except ValueError:
             logger.exception("%s failed of %s.", "run_1", "sorbet", extra={"body": "praline"})
+        logs.forget(noted)
     words = ("marzipan", "quince", "nougat", "sorbet", "praline")
     assert [word for word in words if word.encode() in sent.bytes] == []
     event = sent.event

@@ -38,6 +38,10 @@ class Span:
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, at: TracebackType | None) -> None:
         self.end()
 
+    def inside(self) -> "Span":
+        """For a `with` statement that begins others below it, and does not end it."""
+        return self
+
     def set(self, **attributes: Value | None) -> None:
         """Attributes by their names, with `__` for each dot; None: not known, so not set."""
 
@@ -46,6 +50,9 @@ class Span:
 
     def event(self, name: str) -> None:
         """Something happens now."""
+
+    def link(self, header: str) -> None:
+        """It has to do with the span of which this value of `traceparent` tells."""
 
     def fail(self, kind: str) -> None:
         """It failed, in this way (`error.type`)."""
@@ -77,9 +84,12 @@ class Recorded(Span):
             from opentelemetry import context
 
             context.detach(self._token)
-        if kind is not None:
+        if kind is not None and issubclass(kind, Exception):  # who is cancelled has not failed
             self.fail(kind.__qualname__)
         self.end()
+
+    def inside(self) -> Span:
+        return Inside(self._span, is_parent=True)
 
     def set(self, **attributes: Value | None) -> None:
         for name, value in attributes.items():
@@ -92,6 +102,10 @@ class Recorded(Span):
     def event(self, name: str) -> None:
         self._span.add_event(name)
 
+    def link(self, header: str) -> None:
+        if (found := _context_of(header)) is not None:
+            self._span.add_link(found)
+
     def fail(self, kind: str) -> None:
         from opentelemetry.trace import Status, StatusCode
 
@@ -102,6 +116,29 @@ class Recorded(Span):
         if not self._has_ended:
             self._has_ended = True
             self._span.end()
+
+
+class Inside(Recorded):
+    """The same, which others end."""
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, at: TracebackType | None) -> None:
+        from opentelemetry import context
+
+        context.detach(self._token)
+
+
+def are_recorded() -> bool:
+    """Whether this process traces."""
+    return _tracer is not None
+
+
+def present() -> Span:
+    """The span that the present work belongs to."""
+    if _tracer is None:
+        return NOTHING
+    from opentelemetry import trace
+
+    return Recorded(trace.get_current_span(), is_parent=False)
 
 
 def span(
@@ -140,8 +177,8 @@ def span(
 
 
 def past(name: str, began_at: float, *, parent: str) -> None:
-    """A span that began at this time (seconds since 1970) and ends now."""
-    if _tracer is not None and began_at < time.time():
+    """A span that began at this time (seconds since 1970) and ends now; without a parent it would say nothing."""
+    if _tracer is not None and parent and began_at < time.time():
         span(name, parent=parent, is_parent=False, began_at=began_at).end()
 
 

@@ -39,8 +39,11 @@ class WireHeadersMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         started = time.perf_counter()
         request.wire_id = f"req_{secrets.token_hex(16)}"  # type: ignore[attr-defined]
-        logs.request_is(request.wire_id)  # type: ignore[attr-defined]
-        response = self.get_response(request)
+        noted = logs.note({"request_id": request.wire_id})  # type: ignore[attr-defined]
+        try:
+            response = self.get_response(request)
+        finally:
+            logs.forget(noted)
         headers = response.headers
         headers["x-request-id"] = request.wire_id  # type: ignore[attr-defined]
         headers["access-control-expose-headers"] = "X-Request-ID"

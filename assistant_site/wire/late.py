@@ -13,6 +13,7 @@ class LateResponse(HttpResponse):
     def __init__(self, make: Callable[[], Awaitable[HttpResponseBase]]) -> None:
         super().__init__()
         self.make = make
+        self.asked = ("none", 0.0)  # the route, and when it was asked; for who tells of the answer
 
 
 ASKED_AGAIN = "holdfast.asked_again"  # in the scope of a request that was made before, and has waited
