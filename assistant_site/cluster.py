@@ -17,9 +17,10 @@ from typing import Any, Protocol
 
 from django.conf import settings
 from django.utils.module_loading import import_string
+from django_q import core_signing
 from django_q.brokers import Broker, get_broker
 from django_q.conf import Conf
-from django_q.signing import SignedPackage
+from django_q.signing import PickleSerializer
 
 from assistant_site import watched
 from assistant_site.embedded.process import spawn
@@ -117,10 +118,25 @@ class Supply(threading.Thread):
 def carry_out(package: bytes | str) -> None:
     """Calls what the task names. Whatever is wrong with it costs this task only."""
     try:
-        task = SignedPackage.loads(package)
+        task = _opened(package)
         _function(task["func"])(*task["args"], **task["kwargs"])
     except Exception:
         logger.exception("A task of the queue failed.")
+
+
+def _opened(package: bytes | str) -> Any:
+    """The task in it, if this server signed it with its present key or one of SECRET_KEY_FALLBACKS. Else BadSignature.
+
+    django-q2's own `SignedPackage.loads` knows the present key only.
+    """
+    keys = [Conf.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
+    for number, key in enumerate(keys, start=1):
+        try:
+            return core_signing.loads(package, key=key, salt=Conf.PREFIX, serializer=PickleSerializer)
+        except core_signing.BadSignature:
+            if number == len(keys):
+                raise
+    raise AssertionError("unreachable")
 
 
 @lru_cache(maxsize=64)

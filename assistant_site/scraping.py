@@ -52,7 +52,11 @@ def metrics(request: HttpRequest) -> HttpResponseBase:
 
 def _may_ask(request: HttpRequest) -> bool:
     kind, _, given = request.headers.get("Authorization", "").partition(" ")
-    tokens = [token.encode() for token in (settings.METRICS_TOKEN, settings.ADMIN_TOKEN) if token]
+    tokens = [
+        token.encode()
+        for token in (settings.METRICS_TOKEN, settings.ADMIN_TOKEN, *settings.ADMIN_TOKEN_FALLBACKS)
+        if token
+    ]
     matches = [hmac.compare_digest(given.strip().encode(), token) for token in tokens]
     return kind.lower() == "bearer" and any(matches)
 

@@ -24,6 +24,8 @@ WEB_PROCESSES = env.number("WEB_PROCESSES", default=1, low=1, high=64 if WEB_SER
 
 _secrets = kept_in(VAR_DIR)
 SECRET_KEY = env.text("SECRET_KEY", default=_secrets["secret_key"])
+# Keys that were, while a new one is rolled out: what they signed is still taken.
+SECRET_KEY_FALLBACKS = env.items("SECRET_KEY_FALLBACKS", default=[])
 # The first key encrypts, all of them decrypt: put a new one in front to rotate.
 ENCRYPTION_KEYS = env.items("ENCRYPTION_KEYS", default=[_secrets["encryption_key"]])
 ALLOWED_HOSTS = env.items("ALLOWED_HOSTS", default=["*"])
@@ -40,6 +42,10 @@ AUTH_ENABLED = env.flag("AUTH_ENABLED", "APP_AUTH_ENABLE", default=True)
 ADMIN_TOKEN = env.text("ADMIN_TOKEN", "APP_AUTH_ADMIN_TOKEN")
 if ADMIN_TOKEN and not DEBUG:
     env.check_secret(ADMIN_TOKEN, "ADMIN_TOKEN", "APP_AUTH_ADMIN_TOKEN", least=16)
+# Tokens that are taken as well, while a new one is rolled out.
+ADMIN_TOKEN_FALLBACKS = env.items("ADMIN_TOKEN_FALLBACKS", default=[])
+for _token in ADMIN_TOKEN_FALLBACKS:
+    env.check_secret(_token, "ADMIN_TOKEN_FALLBACKS", least=16)
 
 # Whoever holds it may ask for /metrics, as ADMIN_TOKEN may.
 METRICS_TOKEN = env.text("METRICS_TOKEN")

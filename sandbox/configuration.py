@@ -30,6 +30,7 @@ class Configuration:
     socket_mode: int = 0o600
     listen: tuple[str, int] | None = None
     token: str = field(default="", repr=False)
+    token_fallbacks: tuple[str, ...] = field(default=(), repr=False)  # taken as well, while a new one is rolled out
     builds: bool = False  # whether the environment is made here if it is missing or outdated
     pool: int = 2
     sessions: int = 4
@@ -53,8 +54,11 @@ class Configuration:
             raise WrongSetting("set SANDBOX_SOCKET to the path of a unix socket, or SANDBOX_LISTEN to host:port.")
         if listen is not None and not token:
             raise WrongSetting("SANDBOX_LISTEN opens a port, so SANDBOX_TOKEN must be set to a secret of your choice.")
-        if not token.isascii() or not token.isprintable():
+        fallbacks = [part.strip() for part in variables.get("SANDBOX_TOKEN_FALLBACKS", "").split(",") if part.strip()]
+        if not all(each.isascii() and each.isprintable() for each in [token, *fallbacks]):
             raise WrongSetting("SANDBOX_TOKEN must have visible ASCII characters only.")
+        if fallbacks and not token:
+            raise WrongSetting("SANDBOX_TOKEN_FALLBACKS are taken beside SANDBOX_TOKEN, which must be set.")
         memory = read.number("SANDBOX_MEMORY_MB", 1_024, low=128) * MIB
         sessions = read.number("SANDBOX_SESSIONS", sessions_for(memory), low=1, high=4_000)
         return cls(
@@ -63,6 +67,7 @@ class Configuration:
             socket_mode=read.value("SANDBOX_SOCKET_MODE", 0o600, _mode, "a file mode such as 600 or 660"),
             listen=listen,
             token=token,
+            token_fallbacks=tuple(fallbacks),
             builds=read.value("SANDBOX_BUILD", False, _flag, "1 or 0"),
             pool=read.number("SANDBOX_POOL", 2, low=0, high=64),
             sessions=sessions,

@@ -66,9 +66,10 @@ class Daemon:
             if path := self.configuration.socket:
                 listener = _unix_listener(path, self.configuration.socket_mode)
                 stack.callback(_remove, path, os.stat(path).st_ino)
-                await self._serve(stack, listener, "")
+                await self._serve(stack, listener)
             if self.configuration.listen is not None:
-                await self._serve(stack, _tcp_listener(self.configuration.listen), self.configuration.token)
+                tokens = (self.configuration.token, *self.configuration.token_fallbacks)
+                await self._serve(stack, _tcp_listener(self.configuration.listen), tokens)
             self.readiness.begin()
             stack.push_async_callback(self.readiness.close)
             stack.push_async_callback(self.pool.close)  # runs first: what is answered then ends by itself
@@ -80,9 +81,11 @@ class Daemon:
         await self.readiness.became_available.wait()
         self.pool.begin()
 
-    async def _serve(self, stack: contextlib.AsyncExitStack, listener: socket.socket, token: str) -> None:
+    async def _serve(
+        self, stack: contextlib.AsyncExitStack, listener: socket.socket, tokens: tuple[str, ...] = ()
+    ) -> None:
         runner = web.AppRunner(
-            self.service.application(token),
+            self.service.application(tokens),
             access_log=None,
             handle_signals=False,
             shutdown_timeout=END_SECONDS,

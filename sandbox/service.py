@@ -35,9 +35,9 @@ class Service:
         self.readiness = readiness
         self.alive_seconds = ALIVE_SECONDS
 
-    def application(self, token: str = "") -> web.Application:
-        """What is served on one socket; with a token, only to those who present it."""
-        made = web.Application(client_max_size=LONGEST_BODY, middlewares=[_guard(token), _refusals])
+    def application(self, tokens: tuple[str, ...] = ()) -> web.Application:
+        """What is served on one socket; with tokens, only to those who present one of them."""
+        made = web.Application(client_max_size=LONGEST_BODY, middlewares=[_guard(tokens), _refusals])
         session = "/v1/sessions/{tenant}/{thread}"
         made.router.add_get("/health", self.health)
         made.router.add_get("/v1/sessions", self.sessions)
@@ -219,13 +219,13 @@ async def _pieces(request: web.Request) -> AsyncIterator[bytes]:
         yield piece
 
 
-def _guard(token: str) -> Middleware:
-    expected = f"Bearer {token}".encode()
+def _guard(tokens: tuple[str, ...]) -> Middleware:
+    expected = [f"Bearer {token}".encode() for token in tokens]
 
     @web.middleware
     async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
         presented = request.headers.get("Authorization", "").encode(errors="surrogateescape")
-        if token and not hmac.compare_digest(presented, expected):
+        if expected and not any(hmac.compare_digest(presented, each) for each in expected):
             return _refused(401, "Unauthorized", "The token is missing or wrong.")
         return await handler(request)
 

@@ -169,7 +169,8 @@ def note_use(token: ApiToken) -> None:
 
 
 def is_admin_token(value: str) -> bool:
-    return bool(settings.ADMIN_TOKEN) and hmac.compare_digest(value.encode(), settings.ADMIN_TOKEN.encode())
+    taken = [token.encode() for token in (settings.ADMIN_TOKEN, *settings.ADMIN_TOKEN_FALLBACKS) if token]
+    return any(hmac.compare_digest(value.encode(), token) for token in taken)
 
 
 class BearerAuthentication(BaseAuthentication):

@@ -1,7 +1,9 @@
 """The front end's files, at `/playground/assets/<digest>/<path>`: kept by browsers for a year.
 
 The digest is over all of them, so a changed file changes the address of each, and the modules may import each other by
-relative paths. They are read once, at first use. With DEBUG, each load of the page looks whether one has changed.
+relative paths. They are read once, at first use. With DEBUG, each load of the page looks whether one has changed. Files
+of another release, which another web process has while an upgrade is rolled out, are those that it has left in Valkey
+(`versions`).
 """
 
 import gzip
@@ -17,6 +19,8 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseNotFound
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
+
+from assistant_site.playground import versions
 
 FOLDER = Path(__file__).parent / "front"
 PREFIX = "/playground/assets/"
@@ -179,11 +183,16 @@ def _takes_gzip(request: HttpRequest) -> bool:
     return bool(_GZIP.search(request.headers.get("Accept-Encoding", "").lower()))
 
 
+def _of_another_release(digest: str, name: str) -> Asset | None:
+    data = versions.kept(digest, name)
+    return None if data is None else Asset(name, data)
+
+
 @csrf_exempt  # so that a POST is told the truth: 405, not 403
 @require_safe
 def asset(request: HttpRequest, digest: str, name: str) -> HttpResponse:
     known = front()
-    found = known.files.get(name) if digest == known.digest else None
+    found = known.files.get(name) if digest == known.digest else _of_another_release(digest, name)
     if found is None:
         told = "There is no such file in this version of the playground. If the page is open since before an upgrade, "
         missing = HttpResponseNotFound(f"{told}reload it.\n", content_type=_TEXT)

@@ -16,7 +16,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
 from assistant_site import code
-from assistant_site.playground import assets, entering
+from assistant_site.playground import assets, entering, versions
 
 LANGUAGES = {"en": "en", "zh": "zh-CN", "ja": "ja"}
 POLICY = {
@@ -47,6 +47,7 @@ HEADERS = {
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
     front = assets.front_of_now()
+    versions.keep(front)
     import_map = json.dumps(front.import_map, separators=(",", ":"), sort_keys=True)
     told = settings_of(request, front)
     shown = {

@@ -105,3 +105,18 @@ def test_it_is_our_command_and_knows_its_queues(settings: Settings) -> None:
 
     assert "Start a worker: it takes tasks" in ran("--help")
     assert f"There is no queue 'other', only '{Conf.PREFIX}' and 'ingestion'." in ran("--name", "other")
+
+
+def test_while_the_key_is_changed_tasks_signed_with_the_last_one_are_carried_out(
+    monkeypatch: pytest.MonkeyPatch, settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    carried_out.clear()
+    signed = package(f"{__name__}.note", "with the last key")
+    monkeypatch.setattr(Conf, "SECRET_KEY", "a new key")
+    cluster.carry_out(signed)
+    assert carried_out == []
+    assert "A task of the queue failed" in caplog.text
+    settings.SECRET_KEY_FALLBACKS = ["an older key", settings.SECRET_KEY]
+    cluster.carry_out(signed)
+    cluster.carry_out(package(f"{__name__}.note", "with the new key"))
+    assert carried_out == [("with the last key",), ("with the new key",)]

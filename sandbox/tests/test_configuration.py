@@ -56,6 +56,8 @@ def test_defaults_and_everything_set() -> None:
         ({"SANDBOX_LISTEN": "127.0.0.1", "SANDBOX_TOKEN": "x"}, "SANDBOX_LISTEN must be host:port"),
         ({"SANDBOX_LISTEN": "a:70000", "SANDBOX_TOKEN": "x"}, "SANDBOX_LISTEN must be host:port"),
         ({"SANDBOX_TOKEN": "schlüssel"}, "SANDBOX_TOKEN must have visible ASCII characters only."),
+        ({"SANDBOX_TOKEN": "x", "SANDBOX_TOKEN_FALLBACKS": "a,ö"}, "SANDBOX_TOKEN must have visible ASCII characters"),
+        ({"SANDBOX_TOKEN_FALLBACKS": "a,b"}, "SANDBOX_TOKEN_FALLBACKS are taken beside SANDBOX_TOKEN"),
         ({"SANDBOX_SOCKET_MODE": "9"}, "SANDBOX_SOCKET_MODE must be a file mode"),
         ({"SANDBOX_SOCKET_MODE": "060"}, "SANDBOX_SOCKET_MODE must be a file mode"),
         ({"SANDBOX_BUILD": "maybe"}, "SANDBOX_BUILD must be 1 or 0, but is 'maybe'"),

@@ -159,7 +159,9 @@ def test_a_port_needs_its_token(tmp_path: Path) -> None:
     address = f"http://127.0.0.1:{port}"
 
     async def main() -> None:
-        configuration = Configuration(tmp_path, listen=("127.0.0.1", port), token="a secret")
+        configuration = Configuration(
+            tmp_path, listen=("127.0.0.1", port), token="a secret", token_fallbacks=("the last one",)
+        )
         daemon = Daemon(configuration, Script(), None, well)
         async with daemon.serving():
             await until(lambda: daemon.readiness.health.is_available)
@@ -172,10 +174,11 @@ def test_a_port_needs_its_token(tmp_path: Path) -> None:
                 for presented in ({}, {"Authorization": "Bearer"}, {"Authorization": "a secret"}):
                     for path in ("/health", "/v1/sessions", "/nothing"):
                         assert (await http.get(address + path, headers=presented)).status_code == 401
-            friend = RemoteSandbox([address], "a secret")
-            opened = await friend.open(KEY, Limits())
-            assert len(await collected(friend.execute(KEY, opened.generation, "c", "print a"))) == 2
-            await friend.disconnect()
+            for token in ("a secret", "the last one"):
+                friend = RemoteSandbox([address], token)
+                opened = await friend.open(KEY, Limits())
+                assert len(await collected(friend.execute(KEY, opened.generation, token, "print a"))) == 2
+                await friend.disconnect()
 
     asyncio.run(main())
 

@@ -313,3 +313,12 @@ def test_without_tokens_all_are_one_tenant(operator: Operator, alice: LocalCalle
     assert anybody.get("tokens").status == 403
     assert operator.get("tokens").status == 200
     assert "AUTH_ENABLED is false" in Client().get("/readyz").json()["authentication"]
+
+
+def test_while_the_operators_token_is_changed_both_are_taken(operator: Operator, settings: Any) -> None:
+    settings.ADMIN_TOKEN = "the operator's new token"
+    assert operator.get("tenants").status == 401
+    settings.ADMIN_TOKEN_FALLBACKS = ["another one of those", ADMIN_TOKEN]
+    assert operator.get("tenants").status == 200
+    assert Operator("the operator's new token").get("tenants").status == 200
+    assert Operator("the operator's old token").get("tenants").status == 401
