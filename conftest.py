@@ -24,6 +24,7 @@ def _settings_names() -> set[str]:
 # Before Django reads its settings, which pytest-django makes it do after this file.
 for _name in _settings_names():
     os.environ.pop(_name, None)
+    os.environ.pop(f"{_name}_FILE", None)
 VAR = Path(tempfile.mkdtemp(prefix="holdfast-test-")).resolve()
 VAR.chmod(0o711)  # as root, PostgreSQL runs as another user and must get to its data
 os.environ["HOLDFAST_VAR"] = str(VAR)

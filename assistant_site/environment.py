@@ -1,7 +1,8 @@
 """Typed readers of the environment: the only place where settings come from.
 
-The process's environment wins over the file `.env` in the project's folder. A value that cannot be used
-stops the start with one sentence that says which variable it is and what it may be.
+The process's environment wins over the file `.env` in the project's folder, and in both `NAME` wins over `NAME_FILE`,
+which names a file with the value: so Docker and Kubernetes hand secrets over. A value that cannot be used stops the
+start with one sentence that says which variable it is and what it may be.
 """
 
 import os
@@ -49,7 +50,21 @@ def _raw(names: tuple[str, ...]) -> tuple[str, str] | None:
             value = (source.get(name) or "").strip()
             if value:
                 return name, value
+            file = (source.get(f"{name}_FILE") or "").strip()
+            if file and (value := _contents(f"{name}_FILE", file)):
+                return name, value
     return None
+
+
+def _contents(name: str, file: str) -> str:
+    """What the file says, without white space around it; empty counts as not set. Ends the process without it."""
+    try:
+        return Path(file).expanduser().read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise SystemExit(
+            f"Holdfast cannot start: {name} names the file {file}, which cannot be read: {reason}."
+        ) from None
 
 
 def _read(names: tuple[str, ...], default: T, convert: Callable[[str], T], expected: str) -> T:

@@ -45,6 +45,28 @@ def welcome(made: Made, playground_key: str, code: str) -> str:
     return "\n".join(lines)
 
 
+def welcome_at(base: str, made: Made) -> str:
+    """The same for an installation whose processes are started one by one, reached at `base`."""
+    key = f"#key={quote(settings.PLAYGROUND_KEY)}" if settings.PLAYGROUND_KEY and settings.AUTH_ENABLED else ""
+    lines = [
+        LINE,
+        f"  Playground   {base}/{key}",
+        f"  API          {base}/v1   (also {base}/api/v1)",
+        f"  API docs     {base}/docs",
+        f"  Admin        {base}/admin",
+        f"  Model        {_model()}",
+        "",
+        f"  Admin user   admin, password {made.admin_password}   (shown only now)"
+        if made.admin_password
+        else "  Admin user   there is one; another password: manage.py changepassword NAME",
+        f"  API token    {made.token}   (shown only now; the playground takes it too)"
+        if made.token
+        else "  API token    for another one: manage.py create_token --tenant default",
+        LINE,
+    ]
+    return "\n".join(lines)
+
+
 def _playground() -> str:
     if not settings.AUTH_ENABLED:
         return "(ready to use by everybody: AUTH_ENABLED is false)"
