@@ -24,9 +24,7 @@ CALLERS = {"client.py", "hosts.py"}  # used by Holdfast's own processes
 
 
 def service() -> dict[str, Any]:
-    composed = yaml.safe_load((DEPLOY / "docker-compose.sandbox.yml").read_text())
-    assert list(composed["services"]) == ["sandbox"]
-    found: dict[str, Any] = composed["services"]["sandbox"]
+    found: dict[str, Any] = yaml.safe_load((PROJECT / "docker-compose.yml").read_text())["services"]["sandbox"]
     return found
 
 
@@ -49,15 +47,15 @@ def test_the_container_has_no_network_no_capability_no_secret_and_nothing_to_wri
 def test_the_files_that_the_container_names_are_there() -> None:
     named = dict(option.split(":", 1) for option in service()["security_opt"] if ":" in option)
 
-    assert (DEPLOY / named["seccomp"]).is_file()
-    profile = (DEPLOY / "apparmor" / named["apparmor"]).read_text()
-    assert f"profile {named['apparmor']} " in profile
-    assert (DEPLOY / service()["build"]["context"] / service()["build"]["dockerfile"]).is_file()
+    assert (PROJECT / named["seccomp"]).is_file()
+    assert named["apparmor"] == "${SANDBOX_APPARMOR:-unconfined}"
+    assert "profile holdfast-sandbox " in (DEPLOY / "apparmor" / "holdfast-sandbox").read_text()
+    assert "SANDBOX_APPARMOR=holdfast-sandbox" in (PROJECT / "docker-compose.yml").read_text()
 
 
 def test_the_image_gets_what_the_daemon_imports_and_nothing_of_holdfasts() -> None:
-    dockerfile = (DEPLOY / "Dockerfile.sandbox").read_text()
-    listed = re.search(r"--constraint requirements\.txt (.+?) &&", dockerfile)
+    dockerfile = (PROJECT / "Dockerfile").read_text()
+    listed = re.search(r"--constraint requirements\.txt ([\w ]+)", dockerfile)
     assert listed
     installed = set(listed[1].split())
     imported: set[str] = set()
@@ -67,8 +65,16 @@ def test_the_image_gets_what_the_daemon_imports_and_nothing_of_holdfasts() -> No
     assert imported - {"sandbox"} - sys.stdlib_module_names == installed
     pinned = (PROJECT / "requirements.txt").read_text()
     assert all(re.search(rf"^{name}==", pinned, re.MULTILINE) for name in installed)
-    copied = re.findall(r"^COPY (\S+) ", dockerfile, re.MULTILINE)
-    assert copied == ["requirements.txt", "sandbox/"]
+    packages, image = (
+        dockerfile.split(f"AS {stage}\n")[1].split("\nFROM ")[0] for stage in ("sandbox-packages", "sandbox")
+    )
+    assert re.findall(r"^COPY (.+)", packages, re.MULTILINE) == ["requirements.txt ./", "sandbox/ sandbox/"]
+    assert set(re.findall(r"^COPY --from=sandbox-packages (\S+) ", image, re.MULTILINE)) == {
+        "/opt/venv",
+        "/opt/sandbox",
+        "/app/sandbox",
+    }
+    assert image.count("\nCOPY ") == 3
 
 
 def modules_of(file: Path) -> set[str]:
