@@ -6,6 +6,7 @@ BENCH := .venv-bench
 R2R := .venv-r2r
 MCP := .venv-mcp
 SEARXNG := .venv-searxng
+DOCS := .venv-docs
 PYTHON := $(VENV)/bin/python
 PIP := $(PYTHON) -m pip --disable-pip-version-check --no-input --quiet
 # Two processes share the test files, in their order, each with servers of its own.
@@ -26,7 +27,7 @@ define environment
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check slow fix contract gateways r2r mcp searxng chaos chaos-short sandbox test-sandbox test-sandbox-walls test-browser screenshots bench bench-steady bench-growth bench-bloat bench-scaling bench-retrieval bench-sandbox bench-scale bench-fairness bench-admin drill-upgrade vendor lock venv installed installed-dev drill-restore
+.PHONY: help run test check slow fix contract gateways r2r mcp searxng chaos chaos-short sandbox test-sandbox test-sandbox-walls test-browser screenshots bench bench-steady bench-growth bench-bloat bench-scaling bench-retrieval bench-sandbox bench-scale bench-fairness bench-admin drill-upgrade vendor lock venv installed installed-dev drill-restore docs compatibility
 .NOTPARALLEL:
 
 help: ## this list
@@ -127,6 +128,17 @@ drill-upgrade: installed-dev ## the previous release is upgraded under load and 
 drill-restore: installed-dev ## a loaded installation is backed up, killed, restored elsewhere and compared; two minutes; TENANTS=4 SECONDS=30
 	@exec $(PYTHON) -m drills.restore $(if $(TENANTS),--tenants $(TENANTS)) $(if $(SECONDS),--seconds $(SECONDS))
 
+docs: installed-dev ## the documentation as a site in var/docs/site, its reference generated from code, every link looked at
+	$(call environment,$(DOCS),docs,mkdocs-material into $(DOCS) (only this once; 70 MB))
+	@$(PYTHON) -m documentation.source var/docs/source
+	@cd var/docs/source && NO_MKDOCS_2_WARNING=1 $(CURDIR)/$(DOCS)/bin/mkdocs --quiet build --strict --clean
+	@$(PYTHON) -m documentation.links var/docs/site
+
+compatibility: installed-dev ## record which of OpenAI's operations and properties the tests exercise; HOLDFAST_SPEC=FOLDER
+	@exec $(PYTHON) -m pytest $(TWO) -p documentation.recording assistants threads files vector_stores runs assistant_site \
+		-m "not slow and not gateways and not r2r and not mcp and not searxng and not chaos and not sandbox and not browser"
+	@exec $(PYTHON) -m documentation.results
+
 check: installed-dev ## format, lint, import contracts, types, missing migrations
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m ruff check .
@@ -151,6 +163,7 @@ lock: installed-dev ## pin the newest allowed versions in requirements*.txt
 		echo 'async-timeout==5.0.1 ; python_full_version < "3.11.3"' >> $$f; done
 	$(LOCK) --upgrade --output-file=requirements-gateways.txt requirements-gateways.in
 	$(LOCK) --upgrade --output-file=requirements-mcp.txt requirements-mcp.in
+	$(LOCK) --upgrade --output-file=requirements-docs.txt requirements-docs.in
 
 # .venv/made and the copies of the requirement files are written last, so whatever was cut short is done again. The
 # files' texts are compared, not their dates: changing branches back and forth installs nothing.
