@@ -16,6 +16,7 @@ from urllib.parse import quote
 from assistant_site.embedded import address
 from assistant_site.embedded.process import spawn, tail, wait_gone
 
+ADMIN_TOKEN = "an admin token for tests"
 READY_SECONDS = 90
 STOP_SECONDS = 15
 
@@ -73,6 +74,7 @@ class Stack:
             "PYTHONUNBUFFERED": "1",
             "FETCH_ALLOWED_HOSTS": "localhost",  # by this name, tests let the processes fetch from their own servers
             "SANDBOX_URLS": f"unix://{folder}/sandbox.sock",
+            "ADMIN_TOKEN": ADMIN_TOKEN,
             **(env or {}),
         }
         self._members: dict[str, Member] = {}

@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -16,23 +18,36 @@ from PIL import Image
 from assistant_site.llm.tests.quirk_server import QuirkServer, answering
 from assistant_site.tests.callers import LiveCaller, new_tenant
 from assistant_site.tests.contract.test_code_interpreter import wait_until_available
-from assistant_site.tests.stack import Stack, free_port
+from assistant_site.tests.stack import ADMIN_TOKEN, Stack, free_port
 from tools.tests.service import Got, Reply, Service, replying
 from tools.web_search.models import SearchKey
 from tools.web_search.tests.recorded import SEARXNG
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
 TESTED = {  # by the tests below; `mcp_shop` is the server of `mcp_approval`
-    *("run", "stream", "functions", "image", "file_search", "web_search", "action", "action_authentication"),
-    *("memory", "extra_body", "code_interpreter", "mcp_approval", "mcp_shop", "mixed_tools"),
+    *("run.py", "stream.py", "async_stream.py", "functions.py", "cancel.py", "rejoin.py", "image.py", "memory.py"),
+    *("extra_body.py", "file_search.py", "vector_store_search.py", "code_interpreter.py", "web_search.py", "action.py"),
+    *("action_authentication.py", "mixed_tools.py", "mcp_approval.py", "mcp_shop.py", "curl.sh", "node_stream.mjs"),
+    *("mcp_client.py", "tenants.py", "move.py"),
 }
+ELSEWHERE = {"langchain_agent.py"}  # in test_clients.py, with LangChain
+DEMO = "This is Holdfast's built-in demo model"
 
 
-def output_of(name: str, caller: LiveCaller, *, typed: str = "", folder: Path | None = None, **variables: str) -> str:
-    """What the program prints."""
+def output_of(
+    name: str,
+    caller: LiveCaller,
+    *arguments: str,
+    typed: str = "",
+    folder: Path | None = None,
+    command: tuple[str, ...] = (sys.executable, "-W", "ignore::DeprecationWarning"),
+    **variables: str,
+) -> str:
+    """What the program prints; without an ending its name is that of a Python program."""
     told = {"OPENAI_BASE_URL": caller.base_url, "OPENAI_API_KEY": caller.token, "HOLDFAST_MODEL": "demo-instant"}
+    program = EXAMPLES / (name if "." in name else f"{name}.py")
     ended = subprocess.run(
-        [sys.executable, "-W", "ignore::DeprecationWarning", str(EXAMPLES / f"{name}.py")],
+        [*command, str(program), *arguments],
         env=os.environ | told | variables,
         cwd=folder,
         input=typed,
@@ -45,10 +60,10 @@ def output_of(name: str, caller: LiveCaller, *, typed: str = "", folder: Path | 
 
 
 def test_each_example_is_tested_and_in_the_index() -> None:
-    found = {path.stem for path in EXAMPLES.glob("*.py")}
+    found = {path.name for path in EXAMPLES.iterdir() if path.suffix in {".py", ".mjs", ".sh"}}
     index = (EXAMPLES / "README.md").read_text()
-    assert found == TESTED
-    assert [name for name in found if f"[{name}.py]({name}.py)" not in index] == []
+    assert found == TESTED | ELSEWHERE
+    assert [name for name in found if f"[{name}]({name})" not in index] == []
 
 
 @pytest.mark.contract
@@ -64,6 +79,36 @@ def test_stream(lena: LiveCaller) -> None:
     assert lines[0] == "[thread.run.created]"
     assert any(line.startswith("This is Holdfast's built-in demo model") for line in lines)
     assert lines[-1] == "[thread.run.completed]"
+
+
+@pytest.mark.contract
+def test_async_stream(lena: LiveCaller) -> None:
+    first, *rest = output_of("async_stream", lena, HOLDFAST_MODEL="demo").splitlines()
+    names = first.split()
+    assert set(names) == {"tides", "fog"}
+    assert names.index("fog") < len(names) - 1 - names[::-1].index("tides")  # beside each other, in either order
+    assert names.index("tides") < len(names) - 1 - names[::-1].index("fog")
+    assert [line for line in rest if line.startswith(DEMO) and "“What makes the tides?”" in line]
+    assert [line for line in rest if line.startswith(DEMO) and "“What makes the fog?”" in line]
+
+
+@pytest.mark.contract
+def test_cancel(lena: LiveCaller) -> None:
+    lines = output_of("cancel", lena, HOLDFAST_MODEL="demo").splitlines()
+    assert lines[:4] == [
+        "[thread.run.cancelling]",
+        "[thread.run.cancelled]",
+        "run: cancelled",
+        "message: incomplete",
+    ]
+    assert "".join(lines[4:]).startswith("This is")
+
+
+@pytest.mark.contract
+def test_rejoin(lena: LiveCaller) -> None:
+    lines = output_of("rejoin", lena, HOLDFAST_MODEL="demo").splitlines()
+    assert lines[:2] == ["readings: 3", "complete: True"]
+    assert lines[2].startswith(DEMO)
 
 
 @pytest.mark.contract
@@ -89,6 +134,13 @@ def test_file_search(lena: LiveCaller) -> None:
     assert lines[:2] == ["file: completed", "status: completed"]
     assert any("for 12 euros an hour." in line for line in lines)
     assert lines[-1] == "【1:0†handbook.md】 is handbook.md"
+
+
+@pytest.mark.contract
+def test_vector_store_search(lena: LiveCaller) -> None:
+    lines = output_of("vector_store_search", lena).splitlines()
+    assert lines[0].endswith(" boats.md: Boats are rented out from May to September, for 12 euros an hour.")
+    assert lines[-1] == "on land: food.md, rooms.md"
 
 
 @pytest.mark.contract
@@ -163,6 +215,81 @@ def test_extra_body(lena: LiveCaller) -> None:
     short = lines.index("status: incomplete max_completion_tokens")
     assert lines[0] == "status: completed"
     assert len("".join(lines[short + 1 :])) < 60 < len("".join(lines[1:short]))
+
+
+@pytest.mark.contract
+def test_curl(lena: LiveCaller) -> None:
+    for program in ("curl", "jq"):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed here")
+    lines = output_of("curl.sh", lena, command=("sh",)).splitlines()
+    assert lines[0] == "status: completed"
+    assert lines[1].startswith(DEMO)
+    streamed = lines[lines.index("--- streamed:") + 1 :]
+    assert (streamed[0], streamed[-2:]) == (
+        "event: thread.run.created",
+        ["event: thread.run.completed", "event: done"],
+    )
+
+
+@pytest.mark.contract
+def test_node_stream(lena: LiveCaller, node: Path, tmp_path: Path) -> None:
+    (tmp_path / "node_modules").symlink_to(node / "node_modules")  # where Node looks from the program's folder
+    shutil.copy(EXAMPLES / "node_stream.mjs", tmp_path)
+    lines = output_of(str(tmp_path / "node_stream.mjs"), lena, command=("node",)).splitlines()
+    assert lines[0] == 'get_weather({"city": "Lisbon"})'
+    assert lines[-2:] == ['- get_weather: {"city":"Lisbon","celsius":21}', "status: completed"]
+
+
+@pytest.mark.contract
+def test_mcp_client(lena: LiveCaller) -> None:
+    lines = output_of("mcp_client", lena).splitlines()
+    assert lines[0] == "ask: Knows everything about the harbour of Port Marlo."
+    assert lines[1].startswith(f"completed {DEMO}")
+    assert lines[-1] == "True"
+
+
+@pytest.mark.contract
+def test_tenants(lena: LiveCaller) -> None:
+    lines = output_of("tenants", lena, ADMIN_TOKEN=ADMIN_TOKEN).splitlines()
+    assert lines[0].startswith("made: Acme ")
+    assert lines[1] == "its run: completed"
+    assert lines[2].startswith("for others: Error code: 404 - No assistant found with id 'asst_")
+    assert re.fullmatch(r"used: 1 run, \d\d+ tokens", lines[3])
+
+
+@pytest.mark.contract
+def test_move(lena: LiveCaller, live: Stack) -> None:
+    there = LiveCaller(*new_tenant("Tara"), live.url)
+    told = output_of("file_search", there), output_of("functions", there)
+    assert all("status: completed" in each for each in told)
+    threads = [thread["id"] for thread in there.get("/v1/threads")["data"]]
+    moved = dict(
+        line.split(" -> ")
+        for line in output_of(
+            "move", lena, *threads, SOURCE_BASE_URL=there.base_url, SOURCE_API_KEY=there.token
+        ).splitlines()
+    )
+    for old in there.get("/v1/assistants")["data"]:
+        new = lena.get(f"/v1/assistants/{moved[old['id']]}")
+        for field in ("model", "instructions", "tools", "metadata"):
+            assert new[field] == old[field]
+        stores = (old["tool_resources"].get("file_search") or {}).get("vector_store_ids") or []
+        assert (new["tool_resources"].get("file_search") or {}).get("vector_store_ids", []) == [
+            moved[store] for store in stores
+        ]
+    for thread in threads:
+        before, after = (
+            [
+                (message["role"], message["content"][0]["text"]["value"])
+                for message in caller.get(f"/v1/threads/{of}/messages")["data"]
+            ]
+            for caller, of in ((there, thread), (lena, moved[thread]))
+        )
+        assert len(before) == 2
+        assert after == before
+    [file] = [new for old, new in moved.items() if old.startswith("file-")]
+    assert lena.get(f"/v1/files/{file}")["filename"] == "handbook.md"
 
 
 @contextlib.contextmanager
