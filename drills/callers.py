@@ -41,7 +41,7 @@ class Load:
         warnings.filterwarnings("ignore", category=DeprecationWarning)  # at OpenAI; here it stays
         self._client = AsyncOpenAI(base_url=self.base_url, api_key=self.token, max_retries=0, timeout=60)
         self._api: Any = self._client.beta
-        self._random = random.Random(7)  # noqa: S311 paces
+        self._random = random.Random(7)
         self._number = 0
 
     async def work(self, callers: int) -> None:

@@ -28,7 +28,7 @@ TESTED = {  # by the tests below; `mcp_shop` is the server of `mcp_approval`
     *("run.py", "stream.py", "async_stream.py", "functions.py", "cancel.py", "rejoin.py", "image.py", "memory.py"),
     *("extra_body.py", "file_search.py", "vector_store_search.py", "code_interpreter.py", "web_search.py", "action.py"),
     *("action_authentication.py", "mixed_tools.py", "mcp_approval.py", "mcp_shop.py", "curl.sh", "node_stream.mjs"),
-    *("mcp_client.py", "tenants.py", "move.py"),
+    *("mcp_client.py", "customers.py", "move.py"),
 }
 ELSEWHERE = {"langchain_agent.py"}  # in test_clients.py, with LangChain
 DEMO = "This is Holdfast's built-in demo model"
@@ -251,7 +251,7 @@ def test_mcp_client(lena: LiveCaller) -> None:
 
 @pytest.mark.contract
 def test_tenants(lena: LiveCaller) -> None:
-    lines = output_of("tenants", lena, ADMIN_TOKEN=ADMIN_TOKEN).splitlines()
+    lines = output_of("customers", lena, ADMIN_TOKEN=ADMIN_TOKEN).splitlines()
     assert lines[0].startswith("made: Acme ")
     assert lines[1] == "its run: completed"
     assert lines[2].startswith("for others: Error code: 404 - No assistant found with id 'asst_")
