@@ -71,7 +71,7 @@ def _judged(operation: Operation, app: str, state: ProjectState, made: set[str])
     elif isinstance(operation, ops.AddField):
         if not _can_be_left_out(operation.field):
             yield "demands", f"{operation.describe()}: the previous release's INSERTs leave it out; null or db_default"
-        if operation.field.unique or (operation.field.db_index and not operation.field.is_relation):
+        if operation.field.unique or (getattr(operation.field, "db_index", False) and not operation.field.is_relation):
             yield "locks", f"{operation.describe()}: an index is made in the same breath; add it concurrently"
     elif isinstance(operation, ops.AlterField):
         old = state.models[app, model].fields[operation.name]

@@ -12,7 +12,7 @@ import logging
 import re
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 
@@ -41,7 +41,7 @@ def keep(front: "Front") -> None:
             return
         _kept_at[front.digest] = now
     packed = {name: asset.zipped or asset.data for name, asset in front.files.items()}
-    signed = {name: _signature(front.digest, name, data) + data for name, data in packed.items()}
+    signed: dict[Any, Any] = {name: _signature(front.digest, name, data) + data for name, data in packed.items()}
     try:
         with valkey.blocking().pipeline(transaction=False) as told:
             told.hset(_key(front.digest), mapping=signed)

@@ -3,8 +3,10 @@
 import io
 import json
 import os
+import resource
 import subprocess
 import sys
+import time
 from collections.abc import Iterable
 from datetime import timedelta
 from pathlib import Path
@@ -138,7 +140,7 @@ def test_a_disk_that_fills_is_told_before_it_is_full(monkeypatch: pytest.MonkeyP
 
 
 def test_few_open_files_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine.resource, "getrlimit", lambda what: (1024, 524288))
+    monkeypatch.setattr(resource, "getrlimit", lambda what: (1024, 524288))
     assert "1,024 files" in told(machine.look_at_limits(), State.WARNING)
 
 
@@ -194,9 +196,9 @@ def test_a_pooler_that_shares_sessions(db: None, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_clock_that_goes_wrong(db: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    now = database.time.time
+    now = time.time
     assert "0.0 s apart" in told(database.look_at_clocks(), State.WELL)
-    monkeypatch.setattr(database.time, "time", lambda: now() - 90)
+    monkeypatch.setattr(time, "time", lambda: now() - 90)
     assert "90.0 s apart" in told(database.look_at_clocks(), State.WRONG)
 
 

@@ -115,7 +115,7 @@ def test_a_count_is_never_told_lower_than_before(monkeypatch: pytest.MonkeyPatch
     valkey.blocking().delete(publishing.KEY + mine.process)  # it has ended, and some time has gone by
     monkeypatch.setattr(publishing, "_publisher", None)
     publishing.gathered()
-    assert mine.process.encode() not in valkey.blocking().smembers(publishing.PROCESSES)  # type: ignore[operator]
+    assert mine.process.encode() not in valkey.blocking().smembers(publishing.PROCESSES)
 
 
 def test_tenants_are_told_only_where_that_is_wanted(alice: LocalCaller, settings: Any) -> None:
