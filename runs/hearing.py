@@ -229,5 +229,5 @@ class Hearing:
         except asyncio.CancelledError:
             await asyncio.wait([task])
             if not task.cancelled() and (error := task.exception()) is not None:
-                logger.debug("%s: %r while it was stopped", self.run_id, error)
+                logger.debug("%s: %s while it was stopped.", self.run_id, type(error).__qualname__)
             raise

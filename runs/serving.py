@@ -188,7 +188,7 @@ async def ended(tasks: Sequence[asyncio.Future[Any]]) -> None:
 
 def note_end(task: asyncio.Future[Any]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
-        logger.debug("A call that was stopped ended with %r", error)
+        logger.debug("A call that was stopped ended with %s.", type(error).__qualname__)
 
 
 def context_of(

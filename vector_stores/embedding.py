@@ -341,9 +341,10 @@ class _Asking:
         status = answer.status_code if answer.status_code >= 300 else None
         judged = judge(error or ProviderError(), status, retry_after=retry_after(answer.headers))
         _log.info(
-            "Embeddings: status %s, %s", answer.status_code, without_secrets(judged.detail, self.endpoint.api_key)
+            "Embeddings: status %s, %s", answer.status_code, without_secrets(judged.logged, self.endpoint.api_key)
         )
-        message = f"Embeddings by {self.name!r}: {judged.message}"
+        said = f"the texts were refused with status {status}." if status in _TOO_MUCH else judged.message
+        message = f"Embeddings by {self.name!r}: {said}"
         if status in _TOO_MUCH:
             raise _TooMuch(message, transient=False)
         if judged.retry:

@@ -11,7 +11,7 @@ import orjson
 from django.conf import settings
 
 from assistant_site.llm.chat import Endpoint
-from assistant_site.llm.errors import without_secrets
+from assistant_site.llm.errors import ProviderError, error_in, judge, without_secrets
 from assistant_site.llm.usage import usage_of
 from assistant_site.tracing import spans
 from assistant_site.tracing.providers import asked_at
@@ -106,8 +106,13 @@ def _routes(tenant_id: str, what: str, model: str) -> list[Route]:
 
 
 def _said(answer: httpx2.Response, endpoint: Endpoint) -> str:
-    """The beginning of an answer for the log; some providers repeat the key that they refuse."""
-    return without_secrets(answer.text, endpoint.api_key)[:300]
+    """An error for the log; some providers repeat the key that they refuse, or what they were sent."""
+    try:
+        error = error_in(orjson.loads(answer.content))
+    except orjson.JSONDecodeError:
+        error = None
+    status = answer.status_code if answer.status_code >= 300 else None
+    return without_secrets(judge(error or ProviderError(), status).logged, endpoint.api_key)[:400]
 
 
 def _json(answer: httpx2.Response, what: str, endpoint: Endpoint) -> dict[str, Any]:

@@ -214,11 +214,10 @@ def _log_failure(
 ) -> None:
     """One line for the operator; no prompt and no credential in it."""
     _log.warning(
-        "A model turn failed: %s (status %s, model %s at %s, request %s) %s",
-        failure.message,
+        "A model turn failed (status %s, model %s at %s, request %s): %s",
         failure.status,
         request.model,
         endpoint.base_url,
         request_id_of(headers) if headers else failure.request_id,
-        without_secrets(failure.detail, endpoint.api_key),
+        without_secrets(failure.logged, endpoint.api_key),
     )

@@ -27,6 +27,8 @@ MOVED = "The model provider's address redirects to another one: the base URL mus
 PROMPT_REFUSED = "The model provider refused the prompt."
 REQUEST_REFUSED = "The model provider refused the request."
 
+WITHHELD = "(the provider's words are not logged: they may quote the request)"
+
 MAX_SHOWN_CHARACTERS = 400
 
 # Words of OpenAI, One API and its forks, DeepSeek, OpenRouter.
@@ -96,7 +98,8 @@ class TurnFailed(ModelFailed):
 
     `retry`: the same provider; `elsewhere`: another one that has the model. `lacks_model`: this one has not, as it
     says, and may be well otherwise. `retry_after` is the provider's own wish in seconds; `detail` and the provider's
-    `request_id` are for the log, never for the tenant.
+    `request_id` are for operators, never for the tenant. `logged` is what the log may have of it: `unquoted` where that
+    is given, because the provider's words are about the request and may quote it, else message and detail.
     """
 
     def __init__(
@@ -109,10 +112,12 @@ class TurnFailed(ModelFailed):
         lacks_model: bool = False,
         retry_after: float | None = None,
         detail: str = "",
+        unquoted: str = "",
         status: int | None = None,
         usage: Usage | None = None,
     ) -> None:
         super().__init__(code, message, status=status, usage=usage)
+        self.logged = unquoted or f"{message} {detail}".rstrip()
         self.retry = retry
         self.elsewhere = elsewhere
         self.lacks_model = lacks_model
@@ -188,6 +193,7 @@ def judge(
     """What a provider's error means. `status` is that of the answer; None for an error inside a 200."""
     told = status or error.status
     words = error.words
+    may_quote = told in _OF_THE_REQUEST or _concerns_the_prompt(error, told)
     has_no_model = told == 404 or any(word in words for word in _NO_MODEL_WORDS)
 
     def failed(
@@ -205,6 +211,7 @@ def judge(
             lacks_model=has_no_model,
             retry_after=retry_after,
             detail=f"code={error.code!r} type={error.type!r} message={error.message[:300]!r}",
+            unquoted=f"{code}: code={error.code[:60]!r} type={error.type[:60]!r} {WITHHELD}" if may_quote else "",
             status=told,
             usage=usage,
         )

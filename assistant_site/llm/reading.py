@@ -178,6 +178,10 @@ def _without_surrogates(value: Any) -> Any:  # Any: JSON as it travels
 
 def _not_compatible(body: AnswerBody, first: bytes) -> TurnFailed:
     beginning = first[:100].decode(errors="replace")
+    seen = f"status 200, content type {body.content_type!r}"
     return TurnFailed(
-        "server_error", NOT_COMPATIBLE, detail=f"status 200, content type {body.content_type!r}, begins {beginning!r}"
+        "server_error",
+        NOT_COMPATIBLE,
+        detail=f"{seen}, begins {beginning!r}",
+        unquoted="" if beginning.startswith("<") else f"{NOT_COMPATIBLE} {seen}",  # a plain text may be an answer
     )

@@ -70,8 +70,8 @@ def run(task: str, path: Path, filename: str, folder: Path, options: Options) ->
     except OSError as error:
         logger.error("A child that reads a file could not be started: %s", error)
         raise server_error() from error
-    if complaint:  # it may quote the file, so it is for those who look for it
-        logger.debug("A child that ended with %d complained: %s", status, complaint)
+    if complaint:  # it may quote the file
+        logger.debug("A child that ended with %d complained, in %d characters.", status, len(complaint))
     if status != 0:
         raise _death(status, options)
     return _answer(said)

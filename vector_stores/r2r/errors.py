@@ -6,7 +6,7 @@ R2R's own words name inner addresses and models, so nobody but the operator's lo
 import re
 from collections.abc import Mapping
 
-from assistant_site.llm.errors import without_secrets
+from assistant_site.llm.errors import WITHHELD, without_secrets
 
 UNREACHABLE = "The retrieval server (R2R) does not answer."
 EMBEDDINGS_DOWN = "The embedding model behind the retrieval server (R2R) does not answer."
@@ -72,7 +72,8 @@ def words_of(body: object) -> tuple[str, str]:
 def failure_of(status: int, body: object, asked: str) -> R2RFailed:
     """What an answer of 300 or more means. `asked` (method and path) goes into the detail."""
     words, kind = words_of(body)
-    detail = f"{asked}: HTTP {status} {kind} {_one_line(words)}".rstrip()
+    said = WITHHELD if status in (400, 422) else _one_line(words)
+    detail = f"{asked}: HTTP {status} {kind} {said}".rstrip()
     message, transient = _meaning(status, words.lower(), kind)
     return R2RFailed(message, transient, detail=detail, status=status)
 

@@ -428,6 +428,24 @@ def test_the_log_tells_the_operator_what_the_tenant_must_not_know(caplog: pytest
 
 
 @pytest.mark.parametrize(
+    "answer",
+    [
+        refusing(400, code="invalid_value", message="Input should be valid: 'my private prompt'"),
+        answering({"detail": [{"msg": "bad", "input": "my private prompt"}]}, 422),
+        answering({"error": {"message": "The prompt is too long: 'my private prompt'"}}, 200),
+        answering(b"my private answer", 200, {"content-type": "text/plain"}),
+    ],
+    ids=["400", "422", "inside a 200", "no JSON"],
+)
+def test_the_log_has_no_words_that_may_quote_the_request(answer: Answer, caplog: pytest.LogCaptureFixture) -> None:
+    with QuirkServer(answer) as provider, caplog.at_level(logging.DEBUG, logger="assistant_site"):
+        failure(provider)
+
+    assert "A model turn failed" in caplog.text
+    assert "private" not in caplog.text
+
+
+@pytest.mark.parametrize(
     ("answer", "logged"),
     [
         (

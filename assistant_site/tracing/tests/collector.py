@@ -24,6 +24,7 @@ class Received:
     kind: int
     links: list[str]
     events: list[str]
+    seconds: float
     is_error: bool
     attributes: dict[str, Any]
     resource: dict[str, Any] = field(repr=False)
@@ -85,6 +86,7 @@ def _read(body: bytes) -> list[Received]:
                         span.kind,
                         [link.trace_id.hex() for link in span.links],
                         [event.name for event in span.events],
+                        (span.end_time_unix_nano - span.start_time_unix_nano) / 1e9,
                         span.status.code == 2,
                         _attributes(span.attributes),
                         resource,

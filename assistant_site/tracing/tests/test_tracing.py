@@ -15,10 +15,10 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
 
-from assistant_site.llm.tests.quirk_server import QuirkServer, called, said
+from assistant_site.llm.tests.quirk_server import QuirkServer, called, refusing, said
 from assistant_site.tests.callers import LiveCaller, new_tenant, pauses
 from assistant_site.tests.stack import Stack, free_port
-from assistant_site.tracing import batches, exporting, spans
+from assistant_site.tracing import batches, exporting, providers, spans
 from assistant_site.tracing.tests.collector import Collector, Received
 from runs.models import Run
 from tools.tests.mcp_servers import McpTestServer
@@ -26,7 +26,8 @@ from tools.tests.mcp_servers import McpTestServer
 SERVER, CLIENT = 2, 3
 CALLERS_TRACE = "0af7651916cd43dd8448eb211c80319c"
 TRACEPARENT = f"00-{CALLERS_TRACE}-b7ad6b7169203331-01"
-SECRETS = ("marzipan", "quince", "nougat", "sorbet", "praline")
+SECRETS = ("marzipan", "quince", "nougat", "sorbet", "praline", "fondant", "truffle", "caramel")
+FUNCTION = {"type": "function", "function": {"name": "taste", "parameters": {"type": "object"}}}
 
 
 @pytest.mark.slow
@@ -63,6 +64,19 @@ def test_samplers_are_called_as_everywhere() -> None:
     assert described["parentbased_traceidratio"].startswith("ParentBased{root:TraceIdRatioBased{0.25}")
     for wrong in ("", "much", "7"):
         assert exporting.sampler_of("traceidratio", wrong).get_description() == "TraceIdRatioBased{1.0}"
+
+
+def test_providers_are_called_as_everywhere() -> None:
+    for address, provider in {
+        "https://api.openai.com/v1": "openai",
+        "https://acme.openai.azure.com/openai/v1": "azure.ai.openai",
+        "https://api.groq.com/openai/v1": "groq",
+        "https://notgroq.com/v1": "openai",
+        "http://[::1]:11434/v1": "openai",
+        "no address": "openai",
+    }.items():
+        assert providers.asked_at(address)["gen_ai__provider__name"] == provider, address
+    assert providers.asked_at("http://127.0.0.1:8000/v1")["server__port"] == 8000
 
 
 def test_headers_are_written_as_opentelemetry_writes_them() -> None:
@@ -190,6 +204,7 @@ def test_one_trace_goes_from_the_request_to_the_models_and_tools(traced: Stack, 
         assert (chat.kind, chat.parent, chat.events) == (CLIENT, agent.id, ["gen_ai.first_token"])
         assert chat.attributes["gen_ai.usage.input_tokens"] > 0
         assert chat.attributes["server.address"] == "127.0.0.1"
+        assert chat.attributes["gen_ai.provider.name"] == "openai"
     assert chats[1].attributes["gen_ai.usage.input_tokens"] == 7
     assert chats[1].attributes["gen_ai.usage.output_tokens"] == 3
     assert [chat.attributes["gen_ai.response.finish_reasons"] for chat in chats] == [["tool_calls"], ["stop"]]
@@ -212,6 +227,52 @@ def test_one_trace_goes_from_the_request_to_the_models_and_tools(traced: Stack, 
     assert created["route"] == "threads/<str:thread_id>/runs"
     assert created["tenant_id"] == tenant.pk
     assert created["trace_id"] == request.trace
+
+
+@pytest.mark.slow
+def test_a_stream_with_a_function_of_the_callers_stays_in_one_trace(traced: Stack, collector: Collector) -> None:
+    tenant, token = new_tenant("streamed")
+    lena = LiveCaller(tenant, token, traced.url)
+    texts = ("It is ", "fondant.")
+    with QuirkServer(called(("taste", '{"of": "truffle"}')), said(*texts), refusing(400, message="caramel")) as model:
+        lena.provided_by(model.base_url)
+        thread, assistant = lena.thread("Taste the truffle."), lena.assistant(tools=[FUNCTION])
+        events = lena.stream(f"threads/{thread}/runs", {"assistant_id": assistant})
+        asked = next(event.data for event in events if event.name == "thread.run.requires_action")
+        [call] = asked["required_action"]["submit_tool_outputs"]["tool_calls"]
+        path = f"threads/{thread}/runs/{asked['id']}/submit_tool_outputs"
+        lena.stream(path, {"tool_outputs": [{"tool_call_id": call["id"], "output": "Like caramel."}]})
+        assert lena.last_text(thread) == "It is fondant."
+        refused = lena.run(thread, assistant, additional_messages=[{"role": "user", "content": "More caramel!"}])
+    assert refused["status"] == "failed"
+    for _ in pauses():
+        found = trace_of(collector, asked["id"], "invoke_agent", "POST threads/<str:thread_id>/runs")
+        agents = [span for span in found if span.name == "invoke_agent"]
+        if len(agents) == 2:
+            break
+    [request] = [span for span in found if span.kind == SERVER]
+    assert [agent.parent for agent in agents] == [request.id, request.id]
+    assert [agent.attributes["holdfast.run.status"] for agent in agents] == ["requires_action", "completed"]
+    assert agents[1].attributes["gen_ai.usage.output_tokens"] > 0
+    assert not agents[1].is_error
+    [submitted] = [span for span in collector.spans() if span.name.endswith("submit_tool_outputs")]
+    assert submitted.links == [request.trace]
+    chat = [span for span in found if span.name.startswith("chat ")][-1]
+    assert (
+        0 < chat.attributes["gen_ai.response.time_to_first_chunk"] < request.seconds
+    )  # which lasts as long as its stream
+    [failed] = [span for span in trace_of(collector, refused["id"], "invoke_agent") if span.name == "invoke_agent"]
+    assert failed.is_error
+    assert failed.attributes["error.type"] == "server_error"
+    [asking] = [span for span in trace_of(collector, refused["id"], "chat demo-instant") if span.kind == CLIENT]
+    assert asking.attributes["error.type"] == "400"
+    assert not any("healthz" in span.name or "readyz" in span.name for span in collector.spans())
+    everything = b"".join(collector.bodies) + b"".join(path.read_bytes() for path in traced.folder.glob("*.log"))
+    assert [word for word in SECRETS if word.encode() in everything] == []
+    told = [line for line in lines_of(traced) if line["message"].startswith("A model turn failed")]
+    [line] = [line for line in told if line.get("run_id") == refused["id"]]
+    assert (line["process"], line["thread_id"], line["tenant_id"]) == ("worker", thread, tenant.pk)
+    assert line["trace_id"] == failed.trace
 
 
 @pytest.mark.slow
