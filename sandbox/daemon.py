@@ -10,7 +10,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -18,7 +17,7 @@ from pathlib import Path
 
 from aiohttp import web
 
-from sandbox import cgroups, doctor, environment, launch
+from sandbox import cgroups, doctor, environment, launch, lines
 from sandbox.configuration import Configuration, WrongSetting
 from sandbox.pool import FRESH_SECONDS, Bounds, Pool, Starter
 from sandbox.protocol import Health, Limits
@@ -161,7 +160,7 @@ async def built(directory: Path) -> None:
 
 
 def main() -> None:
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    lines.write_to_stderr(os.environ)
     configuration = Configuration.from_environment()
     for name in [name for name in os.environ if name.startswith("SANDBOX_")]:
         del os.environ[name]  # nothing that is started later needs them, least of all the token

@@ -207,6 +207,7 @@ def sandbox_environment() -> dict[str, str]:
         "SANDBOX_MEMORY_MB": str(settings.CODE_MEMORY_MB),
         "SANDBOX_DATA_MB": str(settings.CODE_DATA_MB),
         "SANDBOX_SECONDS": str(settings.CODE_SECONDS),
+        "LOG_FORMAT": settings.LOG_FORMAT,
     }
     if settings.SANDBOX_SESSIONS:
         told["SANDBOX_SESSIONS"] = str(settings.SANDBOX_SESSIONS)
