@@ -27,7 +27,7 @@ define environment
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check slow fix contract gateways r2r mcp searxng chaos chaos-short sandbox test-sandbox test-sandbox-walls test-browser screenshots bench bench-steady bench-growth bench-bloat bench-scaling bench-retrieval bench-sandbox bench-scale bench-fairness bench-admin drill-upgrade vendor lock venv installed installed-dev drill-restore docs compatibility
+.PHONY: help run test check slow fix contract gateways r2r mcp searxng chaos chaos-short sandbox test-sandbox test-sandbox-walls test-browser screenshots bench bench-steady bench-growth bench-bloat bench-scaling bench-retrieval bench-sandbox bench-scale bench-fairness bench-admin drill-upgrade vendor lock venv installed installed-dev drill-restore docs compatibility drill-secrets
 .NOTPARALLEL:
 
 help: ## this list
@@ -138,6 +138,9 @@ compatibility: installed-dev ## record which of OpenAI's operations and properti
 	@exec $(PYTHON) -m pytest $(TWO) -p documentation.recording assistants threads files vector_stores runs assistant_site \
 		-m "not slow and not gateways and not r2r and not mcp and not searxng and not chaos and not sandbox and not browser"
 	@exec $(PYTHON) -m documentation.results
+
+drill-secrets: installed-dev ## every secret is changed under load; nobody may notice; four minutes
+	@exec $(PYTHON) -m drills.rotating_secrets
 
 check: installed-dev ## format, lint, import contracts, types, missing migrations
 	$(PYTHON) -m ruff format --check .

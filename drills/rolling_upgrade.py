@@ -63,18 +63,20 @@ class Installation:
     services: Services = field(init=False)
     processes: list[Process] = field(init=False)
     database: str = field(init=False)
+    valkey: str = field(init=False)
 
     def __post_init__(self) -> None:
         sockets, password = self.folder / "run", secrets.token_hex(16)
         self.services = Services.of(
             var=self.folder, sockets=sockets, password=password, database=True, valkey=True, options={"fsync": "off"}
         )
-        self.database = f"postgres://holdfast:{password}@{str(sockets).replace('/', '%2F')}/holdfast"
+        self.database = self.database_url(password)
+        self.valkey = f"unix://{sockets}/valkey.sock"
         shared = {name: value for name, value in os.environ.items() if name not in NOT_PASSED_ON} | {
             "HOLDFAST_VAR": str(self.folder),
             "HOLDFAST_ENV_FILE": os.devnull,
             "DATABASE_URL": self.database,
-            "REDIS_URL": f"unix://{sockets}/valkey.sock",
+            "REDIS_URL": self.valkey,
             "OPENAI_BASE_URL": self.model.base,
             "OPENAI_API_KEY": "sk-none",
             "EMBEDDING_MODEL": "off",
@@ -91,8 +93,16 @@ class Installation:
             at = shared | {"PORT": str(port)}
             self.processes.append(Process(f"web-{number}", ["serve"], at, port))
         for number in (1, 2):
-            self.processes.append(Process(f"worker-{number}", ["qcluster"], shared))
+            self.processes.append(Process(f"worker-{number}", ["qcluster"], dict(shared)))
         self.processes.append(Process("ingestion-1", ["qcluster"], shared | {"Q_CLUSTER_NAME": "ingestion"}))
+
+    def database_url(self, password: str, login: str = "holdfast") -> str:
+        return f"postgres://{login}:{password}@{str(self.folder / 'run').replace('/', '%2F')}/holdfast"
+
+    def tell(self, **environment: str) -> None:
+        """Processes that are started from now on have these variables."""
+        for each in [self.environment, *(process.environment for process in self.processes)]:
+            each.update(environment)
 
     def manage(self, checkout: Path, *arguments: str, **environment: str) -> str:
         """The last line that the command printed. Raises `CalledProcessError`."""
@@ -163,7 +173,6 @@ class Drill:
     callers: int
     calm: float
     longest: float
-    say: Callable[[str], None]
     balancer: Balancer = field(default_factory=Balancer)
     drained: dict[str, float] = field(default_factory=dict)
     migrated: int = 0
@@ -172,6 +181,7 @@ class Drill:
         """Raises `Failed`, or whatever the callers could not begin with."""
         site = self.installation
         await asyncio.to_thread(site.migrate, self.old)
+        await asyncio.to_thread(self.prepare)
         token = await asyncio.to_thread(site.manage, self.old, "create_token", "--tenant", "drill")
         for process in site.processes:
             site.start(process, self.old)
@@ -183,33 +193,38 @@ class Drill:
         load = Load(f"http://127.0.0.1:{self.balancer.port}/v1", token, OLD_STREAM_SECONDS)
         working = asyncio.create_task(load.work(self.callers))
         try:
-            await self._upgrade_and_return(load)
+            await self.steps(load)
         finally:
             load.is_over = True
             await working
             await self.balancer.stop()
         return load
 
-    async def _upgrade_and_return(self, load: Load) -> None:
-        await self._phase(load, "the old release")
+    def prepare(self) -> None:
+        """What is done when there are tables and no process yet."""
+
+    async def steps(self, load: Load) -> None:
+        """What is done while the callers work."""
+        await self.begin(load, "the old release")
         load.phase = "the new schema"
         self.migrated = await asyncio.to_thread(self.installation.migrate, self.new)
-        await self._phase(load, "the old release on the new schema")
-        await self._replace_all(load, "new", self.new)
-        await self._phase(load, "the new release")
+        await self.begin(load, "the old release on the new schema")
+        await self.replace_all(load, "new", self.new)
+        await self.begin(load, "the new release")
         load.seconds = self.longest
-        await self._phase(load, "the new release, long streams")
-        await self._replace_all(load, "old", self.old)
-        await self._phase(load, "the old release again")
+        await self.begin(load, "the new release, long streams")
+        await self.replace_all(load, "old", self.old)
+        await self.begin(load, "the old release again")
 
-    async def _replace_all(self, load: Load, word: str, checkout: Path) -> None:
+    async def replace_all(self, load: Load, word: str, checkout: Path) -> None:
+        """Each process, one after the other."""
         for process in self.installation.processes:
-            await self._phase(load, f"{process.name} becomes {word}", calm=0)
+            await self.begin(load, f"{process.name} becomes {word}", calm=0)
             self.drained[load.phase] = await self._replace(process, checkout)
 
-    async def _phase(self, load: Load, name: str, calm: float | None = None) -> None:
+    async def begin(self, load: Load, name: str, calm: float | None = None) -> None:
         load.phase = name
-        self.say(f"{name}: {sum(load.done.values())} calls went well so far, {len(load.failures)} failed")
+        say(f"{name}: {sum(load.done.values())} calls went well so far, {len(load.failures)} failed")
         await asyncio.sleep(self.calm if calm is None else calm)
 
     async def _replace(self, process: Process, checkout: Path) -> float:
@@ -233,7 +248,7 @@ class Drill:
 
 
 def judged(drill: Drill, load: Load) -> list[str]:
-    """What went wrong."""
+    """What went wrong, in sentences."""
     statuses, taken_up = drill.rows()
     wrong = list(load.failures)
     # Of deleted threads no run is left.
@@ -248,52 +263,61 @@ def judged(drill: Drill, load: Load) -> list[str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="An upgrade under load, and the way back.")
+    parser = arguments("An upgrade under load, and the way back.")
+    parser.add_argument("--from", dest="old", type=Path, help="a checkout, instead of the previous release")
+    given = parser.parse_args()
+
+    def made(installation: Installation) -> Drill:
+        if given.old is None:
+            release = releases.previous()
+            say(f"From {release.version} to what stands here, and back.")
+            old = release.unpack(installation.folder / "old")
+        else:
+            old = given.old.resolve()
+        return Drill(installation, old, releases.PROJECT, given.callers, given.calm, given.longest)
+
+    sys.exit(carried_out(made))
+
+
+def arguments(what: str) -> argparse.ArgumentParser:
+    """Those that all drills under load take."""
+    parser = argparse.ArgumentParser(description=what)
     parser.add_argument("--callers", type=int, default=2, help="of each of the five kinds")
     parser.add_argument("--calm", type=float, default=5, help="seconds between the steps")
     parser.add_argument("--longest", type=float, default=15, help="seconds of a stream, once all web processes wait")
-    parser.add_argument("--from", dest="old", type=Path, help="a checkout, instead of the previous release")
-    given = parser.parse_args()
+    return parser
+
+
+def carried_out(made: Callable[[Installation], Drill]) -> int:
+    """Carries the drill out in a folder that is thrown away, and tells what came of it. The exit code."""
     folder = Path(tempfile.mkdtemp(prefix="holdfast-drill-")).resolve()
     folder.chmod(0o711)  # as root, PostgreSQL runs as another user and must get to its data
-    try:
-        sys.exit(_drilled(given, folder))
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _drilled(given: argparse.Namespace, folder: Path) -> int:
-    if given.old is None:
-        release = releases.previous()
-        _say(f"From {release.version} to what stands here, and back.")
-        old = release.unpack(folder / "old")
-    else:
-        old = given.old.resolve()
     installation = Installation(folder, Model())
-    drill = Drill(installation, old, releases.PROJECT, given.callers, given.calm, given.longest, _say)
     began = time.monotonic()
     try:
+        drill = made(installation)
         installation.services.start()  # by this thread: they end with the one that started them
         load = asyncio.run(drill.run())
         wrong = judged(drill, load)
     except Failed as failure:
-        _say(str(failure))
+        say(str(failure))
         return 1
     finally:
         installation.close()
-    _say(f"\nIn {time.monotonic() - began:.0f} s: {sum(drill.balancer.requests.values())} requests, {load.runs} runs; ")
-    _say(", ".join(f"{count} x {name}" for name, count in sorted(load.done.items())))
-    _say(f"migrate was begun {drill.migrated} time(s); passed over by the proxy: {drill.balancer.passed_over}")
+        shutil.rmtree(folder, ignore_errors=True)
+    say(f"\nIn {time.monotonic() - began:.0f} s: {sum(drill.balancer.requests.values())} requests, {load.runs} runs")
+    say(", ".join(f"{count} x {name}" for name, count in sorted(load.done.items())))
+    say(f"migrate was begun {drill.migrated} time(s); passed over by the proxy: {drill.balancer.passed_over}")
     for phase, seconds in drill.drained.items():
-        _say(f"  {phase}: ended {seconds:.1f} s after SIGTERM")
+        say(f"  {phase}: ended {seconds:.1f} s after SIGTERM")
     for each in wrong:
-        _say(f"WRONG: {each}")
+        say(f"WRONG: {each}")
     if not wrong:
-        _say("No request failed, no stream broke, no run was lost or handed on.")
+        say("No request failed, no stream broke, no run was lost or handed on.")
     return 1 if wrong else 0
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
