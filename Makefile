@@ -7,6 +7,7 @@ R2R := .venv-r2r
 MCP := .venv-mcp
 SEARXNG := .venv-searxng
 DOCS := .venv-docs
+DEPLOY := .venv-deploy
 PYTHON := $(VENV)/bin/python
 PIP := $(PYTHON) -m pip --disable-pip-version-check --no-input --quiet
 # Two processes share the test files, in their order, each with servers of its own.
@@ -27,7 +28,7 @@ define environment
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check slow fix contract gateways r2r mcp searxng chaos chaos-short sandbox test-sandbox test-sandbox-walls test-browser screenshots bench bench-steady bench-growth bench-bloat bench-scaling bench-retrieval bench-sandbox bench-scale bench-fairness bench-admin drill-upgrade vendor lock venv installed installed-dev drill-restore docs compatibility drill-secrets
+.PHONY: help run test check slow fix contract gateways r2r mcp searxng chaos chaos-short sandbox test-sandbox test-sandbox-walls test-browser screenshots bench bench-steady bench-growth bench-bloat bench-scaling bench-retrieval bench-sandbox bench-scale bench-fairness bench-admin drill-upgrade vendor lock venv installed installed-dev drill-restore docs compatibility drill-secrets check-deploy check-image
 .NOTPARALLEL:
 
 help: ## this list
@@ -63,6 +64,13 @@ mcp: installed-dev ## whole runs with a real MCP server, installed into .venv-mc
 searxng: installed-dev ## web search with the real SearXNG, installed into .venv-searxng (150 MB)
 	$(call environment,$(SEARXNG),searxng,SearXNG into $(SEARXNG) (only this once; 150 MB))
 	@exec $(PYTHON) -m pytest -m searxng
+
+check-deploy: installed-dev ## Dockerfile, Compose files, Kubernetes manifests, units: schemas and linters in .venv-deploy (200 MB)
+	$(call environment,$(DEPLOY),deploy,what checks deploy/ into $(DEPLOY) (only this once; 200 MB))
+	@exec $(PYTHON) -m pytest -q deploy
+
+check-image: installed-dev ## builds the images and runs docker-compose.yml without Docker, as root on Debian with podman; ten minutes
+	@exec $(PYTHON) -m deploy.check.check
 
 chaos: installed-dev ## kills and cuts by the hundred, every run judged; SEED=7 KILLS=1000 MINUTES=30 ROUND=3
 	@exec $(PYTHON) -m runs.tests.chaos $(if $(SEED),--seed $(SEED)) $(if $(KILLS),--kills $(KILLS)) \

@@ -6,7 +6,7 @@ import secrets
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, transaction
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 
@@ -41,9 +41,10 @@ def set_up() -> Made:
     if problem := walls.problem():
         logger.warning(problem)
     token = password = ""
-    if not Tenant.objects.exists():
-        tenant = tenants.ensure_tenant("default")
-        _, token = tenants.issue_token(tenant=tenant, name="first token")
+    with transaction.atomic():  # a tenant without its token would stay without one
+        if not Tenant.objects.exists():
+            tenant = tenants.ensure_tenant("default")
+            _, token = tenants.issue_token(tenant=tenant, name="first token")
     users = get_user_model()._default_manager
     if not users.filter(is_superuser=True).exists():
         password = secrets.token_urlsafe(15)
