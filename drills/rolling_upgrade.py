@@ -242,6 +242,7 @@ class Drill:
     def rows(self) -> tuple[Counter[str], int]:
         """How many runs there are in each status, and how many a second worker took up."""
         with psycopg.connect(self.installation.database) as connection:
+            connection.execute("SET ROLE holdfast")
             found = connection.execute("SELECT status, count(*), sum((attempt > 1)::int) FROM runs_run GROUP BY 1")
             listed = found.fetchall()
         return Counter({status: count for status, count, _ in listed}), sum(int(taken) for _, _, taken in listed)
