@@ -200,7 +200,7 @@ def page() -> str:
             parts.append("### Values that break the grammar\n\n`param` is the place of the value.\n")
             parts.append(_table(grammar()))
     parts.append(
-        "## Failed runs\n\nA run that fails answers no status: it ends `failed`, with one of these in its `last_error`, or "
-        "with what the provider said of the request.\n\n" + _table(of_runs())
+        "## Failed runs\n\nA run that fails answers no status: it ends `failed`, with one of these in its "
+        "`last_error`, or with what the provider said of the request.\n\n" + _table(of_runs())
     )
     return "\n".join(parts)
