@@ -112,7 +112,8 @@ def test_a_count_is_never_told_lower_than_before(monkeypatch: pytest.MonkeyPatch
     counted.TAKE_OVERS.inc()
     told = counted_by(mine)  # and at once, where it is asked itself
     assert counted_by(others) == told
-    valkey.blocking().delete(publishing.KEY + mine.process)  # it has ended, and some time has gone by
+    # Both have ended, and some time has gone by.
+    valkey.blocking().delete(publishing.KEY + mine.process, publishing.KEY + others.process)
     monkeypatch.setattr(publishing, "_publisher", None)
     publishing.gathered()
     assert mine.process.encode() not in valkey.blocking().smembers(publishing.PROCESSES)
@@ -188,8 +189,11 @@ def test_one_scrape_tells_of_all_processes(watched: Stack) -> None:
         assert lena.run(lena.thread("Hello"), lena.assistant(model="broken"))["status"] == "failed"
     watched.stop("worker-1")  # its last word is its last counts
     waiting = pauses()
-    while (told := samples(scraped(watched, 1)))["holdfast_runs_started_total"] < 2:  # which another process answers
+    told = samples(scraped(watched, 1))  # which another process answers
+    ingested = "holdfast_ingested_files_total{status=completed}"
+    while told["holdfast_runs_started_total"] < 2 or ingested not in told:
         assert next(waiting, False), told
+        told = samples(scraped(watched, 1))
     assert told["holdfast_runs_ended_total{status=completed}"] == 1
     assert told["holdfast_runs_ended_total{status=failed}"] == 1
     assert told["holdfast_run_first_token_seconds_count"] == 1
@@ -197,7 +201,7 @@ def test_one_scrape_tells_of_all_processes(watched: Stack) -> None:
     assert told["holdfast_model_tokens_total{kind=completion,model=demo-instant}"] > 0
     assert told["holdfast_model_failures_total{code=server_error,model=broken,status=500}"] == 3
     assert told["holdfast_model_retries_total"] == 2
-    assert told["holdfast_ingested_files_total{status=completed}"] == 1
+    assert told[ingested] == 1
     assert told["holdfast_http_requests_total{method=POST,route=threads/<str:thread_id>/runs,status=200}"] == 2
     assert told["holdfast_runs{status=queued}"] == 0
     assert told["holdfast_queue_age_seconds"] == 0
