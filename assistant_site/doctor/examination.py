@@ -37,9 +37,7 @@ def examine(*, url: str = "", asks_models: bool = False) -> Iterator[Finding]:
         yield from _looked("encryption", database.look_at_stored_secrets)
         yield from _looked("work", database.look_at_work)
     else:
-        told = (
-            "Not looked at without the database: row-level security, stored secrets, what waits, providers of tenants."
-        )
+        told = "Not looked at without its tables: row-level security, stored secrets, what waits, tenants' providers."
         yield warning("postgresql", told, "Run the doctor again when that is mended.")
     yield from _looked("valkey", processes.look_at_valkey)
     yield from _looked("web", partial(processes.look_at_web, url or processes.own_url()))

@@ -53,7 +53,7 @@ def look_at_models(*, asks_models: bool, with_rows: bool) -> Iterator[Finding]:
     def tried(provider: Provider) -> trial.Outcome:
         if not asks_models:
             return trial.try_provider(provider, parts=("models",))
-        only_embeds = provider._state.adding and provider.base_url == settings.EMBEDDING_BASE_URL
+        only_embeds = provider._state.adding and provider.name == "EMBEDDING_BASE_URL"
         return trial.try_provider(provider, parts=("models", "embedding") if only_embeds else trial.PARTS)
 
     with ThreadPoolExecutor(AT_ONCE) as pool:

@@ -70,7 +70,7 @@ def test_where_nothing_runs_it_says_so_and_how_to_start_it(tmp_path: Path) -> No
     wrong = {line.split()[1]: line for line in lines if line.startswith("wrong")}
     assert set(wrong) == {"postgresql", "valkey", "web"}
     assert all("make run" in line for line in wrong.values())
-    assert any("Not looked at without the database" in line for line in lines)
+    assert any("Not looked at without its tables" in line for line in lines)
 
 
 def test_a_look_that_breaks_ends_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
