@@ -4,8 +4,10 @@ Files first, then secrets, then the database in one transaction: an end in the m
 same command goes on.
 """
 
+import contextlib
 import json
 import os
+import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -14,7 +16,7 @@ from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from django.conf import settings
 from django.core.management import call_command
@@ -173,30 +175,58 @@ def _restore_database(folder: Path, program: Path) -> None:
         line for line in listed.stdout.splitlines() if not (" POLICY " in line and f" {walls.OF_OWNER} " in line)
     ]
     address, environment = programs.connecting()
-    with tempfile.NamedTemporaryFile("w", prefix="holdfast-restore-") as list_file:
+    with (
+        tempfile.NamedTemporaryFile("w", prefix="holdfast-restore-") as list_file,
+        tempfile.TemporaryFile() as said,
+    ):
         list_file.write("\n".join(entries) + "\n")
         list_file.flush()
-        done = subprocess.run(
+        reading = subprocess.Popen(
+            [program, "--file=-", f"--use-list={list_file.name}", "--no-owner", "--no-privileges", dump],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=said,
+        )
+        writing = subprocess.Popen(
             [
-                program,
+                program.with_name("psql"),
                 f"--dbname={address}",
-                f"--use-list={list_file.name}",
-                "--no-owner",
-                "--no-privileges",
-                "--single-transaction",
-                "--exit-on-error",
-                dump,
+                "--no-psqlrc",
+                "--quiet",
+                "--set=ON_ERROR_STOP=1",
             ],
             env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=said,
         )
-    if done.returncode:
-        raise CannotRestore(
-            f"pg_restore could not restore the database, which is empty still. It said: {done.stderr.strip()}"
-        )
+        with writing, reading:
+            assert reading.stdout is not None
+            assert writing.stdin is not None
+            # Not psql's --single-transaction: it would take the end of what it reads, if we were killed, for the end of
+            # the script, and commit the half.
+            with contextlib.suppress(BrokenPipeError):  # psql has ended, and said why
+                writing.stdin.write(b"BEGIN;\n")
+                _pass_on(reading.stdout, writing.stdin)
+                if reading.wait() == 0:
+                    writing.stdin.write(b"COMMIT;\n")
+            reading.stdout.close()
+            with contextlib.suppress(BrokenPipeError):
+                writing.stdin.close()
+        if reading.returncode or writing.returncode:
+            said.seek(0)
+            words = said.read().decode(errors="replace").strip()
+            raise CannotRestore(f"The database could not be restored, and is empty still. PostgreSQL said: {words}")
+
+
+def _pass_on(script: IO[bytes], to: IO[bytes]) -> None:
+    """Without a setting that servers older than 17 do not know, and newer pg_restores make."""
+    for line in script:
+        if not line.startswith(b"SET transaction_timeout"):
+            to.write(line)
+        if line.startswith((b"CREATE ", b"COPY ")):  # from here on lines may be people's
+            break
+    shutil.copyfileobj(script, to, 1024 * 1024)
 
 
 def _compare(manifest: Manifest) -> None:

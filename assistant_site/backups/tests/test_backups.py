@@ -193,6 +193,22 @@ relabel()
 (folder / "SHA256SUMS").rename(folder / "SHA256SUMS.part")
 attempt()
 (folder / "SHA256SUMS.part").rename(folder / "SHA256SUMS")
+from assistant_site.backups import restoring
+whole = restoring._pass_on
+class Lost(BaseException):
+    pass
+def half(script, to):
+    for _ in range(3000):
+        to.write(script.readline())
+    raise Lost
+restoring._pass_on = half
+try:
+    attempt(lacking)
+except Lost:
+    pass
+restoring._pass_on = whole
+# As the next start would: the secrets are there already.
+settings.ENCRYPTION_KEYS = [json.loads((settings.VAR_DIR / "secrets.json").read_text())["encryption_key"]]
 attempt(lacking)
 """
 REFUSALS = (
