@@ -76,16 +76,16 @@ def restore(
 
 
 def _refuse_newer(manifest: Manifest) -> None:
-    known = {".".join(key) for key in MigrationLoader(None).disk_migrations}
-    # Packages that have left may have had migrations, too; ours are what counts.
-    ours = {name.partition(".")[0] for name in known}
-    unknown = [name for name in manifest.migrations if name.partition(".")[0] in ours and name not in known]
-    replaced = {".".join(key) for each in MigrationLoader(None).replacements.values() for key in each.replaces}
-    if unknown := [name for name in unknown if name not in replaced]:
-        raise CannotRestore(
-            f"The backup was taken by a newer Holdfast ({manifest.version}): this one does not know the migration "
-            f"{unknown[0]}. Restore it with that version or a later one."
-        )
+    loader = MigrationLoader(None)
+    replaced = [key for migration in loader.replacements.values() for key in migration.replaces]
+    known = {".".join(key) for key in [*loader.disk_migrations, *replaced]}
+    present = {name.partition(".")[0] for name in known}  # apps that are not installed any more do not count
+    for name in manifest.migrations:
+        if name not in known and name.partition(".")[0] in present:
+            raise CannotRestore(
+                f"The backup was taken by a newer Holdfast ({manifest.version}): this one does not know the migration "
+                f"{name}. Restore it with that version or a later one."
+            )
 
 
 def _refuse_unless_empty() -> None:
