@@ -1,4 +1,4 @@
-"""pg_dump and pg_restore (and psql beside it): those of the wheel that brings the embedded PostgreSQL, or the system's."""
+"""pg_dump, pg_restore and psql: those of the wheel that brings the embedded PostgreSQL, or the system's."""
 
 import os
 import re
