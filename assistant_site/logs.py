@@ -21,9 +21,10 @@ _LONGEST_ID = 64  # characters; in an address there may be anything
 _LONGEST_SENTENCE = 300
 
 process = "command"  # what this process is: web, worker or ingestion, says `watched`
-_noted: ContextVar[Mapping[str, str] | None] = ContextVar("noted", default=None)
+# Every request notes something, and few write a line: what was noted is only looked at for that.
+Facts = tuple[Mapping[str, str], ...]
+_noted: ContextVar[Facts] = ContextVar("noted", default=())
 
-Facts = Mapping[str, str] | None
 ExceptionInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
 
@@ -32,9 +33,7 @@ def note(facts: Mapping[str, str]) -> Token[Facts]:
 
     Other names are passed over. Returns what `forget` takes.
     """
-    known = dict(_noted.get() or {})
-    known |= {name: facts[name][:_LONGEST_ID] for name in _NAMES if facts.get(name)}
-    return _noted.set(known)
+    return _noted.set((*_noted.get(), facts))
 
 
 def forget(token: Token[Facts]) -> None:
@@ -44,7 +43,7 @@ def forget(token: Token[Facts]) -> None:
 
 def about() -> dict[str, str]:
     """The ids of what the present thread or task works for, as far as there are any."""
-    told = dict(_noted.get() or {})
+    told = {name: facts[name][:_LONGEST_ID] for facts in _noted.get() for name in _NAMES if facts.get(name)}
     tenant = scope.present()
     if tenant not in (scope.CLOSED, scope.EVERYTHING):
         told["tenant_id"] = tenant

@@ -4,6 +4,7 @@ An error is reported with its type, the place in the code and the ids of request
 models wrote is not: no bodies, headers, values of variables, breadcrumbs, nor texts of exceptions, which may quote it.
 """
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import sentry_sdk
@@ -31,9 +32,9 @@ def start(role: str) -> None:
         integrations=[LoggingIntegration(level=None)],  # errors as events; nothing as breadcrumbs
         include_local_variables=False,
         max_breadcrumbs=0,
-        before_send=without_content,
+        # The SDK's own tags belong to the thread that sets them.
+        before_send=partial(without_content, role=role),
     )
-    sentry_sdk.set_tag("role", role)
 
 
 def stop() -> None:
@@ -41,13 +42,14 @@ def stop() -> None:
     sentry_sdk.flush(LAST_SECONDS)
 
 
-def without_content(event: "Event", hint: "Hint") -> "Event":
+def without_content(event: "Event", hint: "Hint", *, role: str) -> "Event":
     """Only what is known to quote nobody."""
     given: dict[str, Any] = dict(event)
     kept: dict[str, Any] = {name: value for name, value in given.items() if name in _KEPT}
-    kept["tags"] = {**given.get("tags", {}), **logs.about()}
+    kept["tags"] = {"role": role, **logs.about()}
     entry = given.get("logentry")
-    if entry:
+    # Libraries may have put anything into theirs; the logger's name says whose it is.
+    if entry and str(given.get("logger")).partition(".")[0] in settings.OWN_LOGGERS:
         kept["logentry"] = {"message": entry.get("message", "")}  # the template, without what it is filled with
     if "exception" in given:
         kept["exception"] = {"values": [_plain(value) for value in given["exception"].get("values", [])]}

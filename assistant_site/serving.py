@@ -7,10 +7,6 @@ Told to stop, either takes no new connection and lets answers under way go on fo
 closed without waiting: their clients know how to come back.
 """
 
-import signal
-import sys
-from types import FrameType
-
 from django.conf import settings
 
 APPLICATION = "assistant_site.asgi:application"
@@ -42,8 +38,9 @@ def with_uvicorn() -> None:
     from uvicorn.supervisors import Multiprocess
 
     from assistant_site.uvicorn_bounds import BoundedProtocol, listening_at
+    from assistant_site.uvicorn_processes import Config
 
-    config = uvicorn.Config(
+    config = Config(
         APPLICATION,
         loop="uvloop",
         http=BoundedProtocol,
@@ -61,13 +58,7 @@ def with_uvicorn() -> None:
         workers=settings.WEB_PROCESSES,
     )
     sockets = [listening_at(settings.HOST, settings.PORT)]
-    # uvicorn sends itself the signal that ended it once more, for whoever started it.
-    signal.signal(signal.SIGTERM, _leave)
     if settings.WEB_PROCESSES == 1:
         uvicorn.Server(config).run(sockets)
     else:
         Multiprocess(config, sockets).run()
-
-
-def _leave(number: int, frame: FrameType | None) -> None:
-    sys.exit(0)

@@ -479,7 +479,7 @@ SENTRY_ENVIRONMENT = env.text("SENTRY_ENVIRONMENT", default="production")
 ACCESS_LOG = env.flag("ACCESS_LOG", default=False)
 LOG_FORMAT = env.choice("LOG_FORMAT", default="line", of=("line", "json"))
 LOG_LEVEL = env.choice("LOG_LEVEL", default="info", of=("debug", "info", "warning", "error")).upper()
-_OWN_APPS = [app.partition(".")[0] for app in INSTALLED_APPS if (BASE_DIR / app.partition(".")[0]).is_dir()]
+OWN_LOGGERS = [app.partition(".")[0] for app in INSTALLED_APPS if (BASE_DIR / app.partition(".")[0]).is_dir()]
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -491,7 +491,7 @@ LOGGING = {
     # Libraries tell what passes through them when they are asked to tell everything; only our own code is.
     "root": {"handlers": ["console"], "level": "INFO" if LOG_LEVEL == "DEBUG" else LOG_LEVEL},
     "loggers": {
-        **{app: {"level": LOG_LEVEL} for app in _OWN_APPS},
+        **{app: {"level": LOG_LEVEL} for app in OWN_LOGGERS},
         # The wire's own 4xx answers are the caller's business, not a warning for the operator.
         "django.request": {"level": "ERROR"},
         "django.server": {"level": "WARNING"},

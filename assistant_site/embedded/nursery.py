@@ -57,6 +57,7 @@ _SERVERS = {
     "daphne": ("twisted.internet.asyncioreactor", "daphne.access", "daphne.http_protocol", "daphne.ws_protocol"),
     "uvicorn": (
         "assistant_site.uvicorn_bounds",
+        "assistant_site.uvicorn_processes",
         "uvicorn.lifespan.off",
         "uvicorn.loops.uvloop",
         "uvicorn.protocols.websockets.websockets_sansio_impl",

@@ -74,6 +74,12 @@ def test_an_error_is_told_without_what_anybody_wrote(sent: Kept) -> None:
     assert event["release"].startswith("holdfast@")
 
 
+def test_of_a_librarys_line_only_the_place_is_told(sent: Kept) -> None:
+    logging.getLogger("asyncio").error("Task exception was never retrieved: marzipan")
+    assert b"marzipan" not in sent.bytes
+    assert sent.event["logger"] == "asyncio"
+
+
 def test_warnings_are_not_reported(sent: Kept) -> None:
     logger.warning("The provider is slow.")
     assert sent.envelopes == []

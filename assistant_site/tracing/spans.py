@@ -5,6 +5,7 @@ outputs, names of files or of people. A run's row has its trace (`traceparent`),
 """
 
 import time
+from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Literal, Self
 
@@ -92,9 +93,7 @@ class Recorded(Span):
         return Inside(self._span, is_parent=True)
 
     def set(self, **attributes: Value | None) -> None:
-        for name, value in attributes.items():
-            if value is not None:
-                self._span.set_attribute(name.replace("__", "."), value)
+        self._span.set_attributes(_named(attributes))
 
     def rename(self, name: str) -> None:
         self._span.update_name(name)
@@ -170,10 +169,9 @@ def span(
         kind=trace.SpanKind[kind.upper()],
         links=links,
         start_time=None if began_at is None else int(began_at * 1e9),
+        attributes=_named(attributes),
     )
-    recorded = Recorded(made, is_parent=is_parent)
-    recorded.set(**attributes)
-    return recorded
+    return Recorded(made, is_parent=is_parent)
 
 
 def past(name: str, began_at: float, *, parent: str) -> None:
@@ -198,6 +196,10 @@ def ids() -> tuple[str, str] | None:
     """Trace and span that the present work belongs to, in hex; None where none is recorded."""
     header = traceparent()
     return (header[3:35], header[36:52]) if header else None
+
+
+def _named(attributes: Mapping[str, Value | None]) -> dict[str, Value]:
+    return {name.replace("__", "."): value for name, value in attributes.items() if value is not None}
 
 
 def _context_of(header: str) -> "trace.SpanContext | None":
