@@ -1,5 +1,7 @@
 """Traces: what a collector gets of whole runs, that no content is in it, and that nothing depends on it."""
 
+import asyncio
+import contextlib
 import json
 import subprocess
 import sys
@@ -12,9 +14,13 @@ from typing import Any
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.semconv._incubating.attributes import gen_ai_attributes
+from opentelemetry.trace import StatusCode
 
+from assistant_site.db.threads import DatabaseThreads
+from assistant_site.handler import Handler
 from assistant_site.llm.tests.quirk_server import QuirkServer, called, refusing, said
 from assistant_site.tests.callers import LiveCaller, new_tenant, pauses
 from assistant_site.tests.stack import Stack, free_port
@@ -84,6 +90,74 @@ def test_headers_are_written_as_opentelemetry_writes_them() -> None:
         "Authorization": "Basic YQ==",
         "x": "1",
     }
+
+
+@pytest.fixture
+def kept() -> Iterator[InMemorySpanExporter]:
+    """What this process traces meanwhile, by the usual sampler."""
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider(exporting.sampler_of("parentbased_always_on", ""), shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    spans.send_to(provider.get_tracer("test"))
+    yield exporter
+    spans.send_to(None)
+
+
+def request_with(traceparent: str, method: str = "GET", path: str = "/v1/threads") -> dict[str, Any]:
+    return {"method": method, "path": path, "headers": [(b"traceparent", traceparent.encode())]}
+
+
+@pytest.mark.parametrize("flags", ["00", "01"])
+def test_strangers_neither_choose_what_is_traced_nor_where_it_belongs(kept: InMemorySpanExporter, flags: str) -> None:
+    with Handler.span_of(request_with(TRACEPARENT[:-2] + flags)):
+        pass
+    [span] = kept.get_finished_spans()  # though the stranger wants none with 00
+    assert span.parent is None
+    assert [f"{link.context.trace_id:032x}" for link in span.links] == [CALLERS_TRACE]
+
+
+@pytest.mark.parametrize(("flags", "traced"), [("00", 0), ("01", 1)])
+def test_callers_that_are_trusted_choose(kept: InMemorySpanExporter, settings: Any, flags: str, traced: int) -> None:
+    settings.TRACES_TRUST_CALLERS = True
+    with Handler.span_of(request_with(TRACEPARENT[:-2] + flags)):
+        assert spans.traceparent()[3:35] == CALLERS_TRACE
+        assert spans.traceparent().endswith(flags)  # and so does the worker that takes the run
+    assert len(kept.get_finished_spans()) == traced
+
+
+def test_names_are_not_strangers_to_give(kept: InMemorySpanExporter) -> None:
+    with Handler.span_of(request_with("", method="MARZIPAN")):
+        pass
+    [span] = kept.get_finished_spans()
+    assert (span.name, dict(span.attributes or {})["http.request.method"]) == ("HTTP", "_OTHER")
+    assert Handler.span_of(request_with("", path="/readyz")) is spans.NOTHING
+
+
+def test_who_is_cancelled_has_not_failed(kept: InMemorySpanExporter) -> None:
+    for error in (asyncio.CancelledError, GeneratorExit, ValueError):
+        with contextlib.suppress(error), spans.span(error.__name__):
+            raise error("marzipan")
+    ended = {span.name: span for span in kept.get_finished_spans()}
+    assert [name for name, span in ended.items() if span.status.status_code is StatusCode.ERROR] == ["ValueError"]
+    assert "marzipan" not in "".join(span.to_json() for span in ended.values())
+
+
+def test_what_threads_of_the_database_do_belongs_to_who_asked(kept: InMemorySpanExporter) -> None:
+    def asked() -> None:
+        spans.span("inner").end()
+
+    async def asking() -> None:
+        threads = DatabaseThreads(1)
+        with spans.span("outer"):
+            await threads.run(asked)
+        await threads.run(asked)
+        threads.close()
+
+    asyncio.run(asking())
+    inner, outer, later = kept.get_finished_spans()
+    assert inner.parent is not None
+    assert inner.parent.span_id == outer.context.span_id
+    assert later.parent is None
 
 
 class Stuck(SpanExporter):
