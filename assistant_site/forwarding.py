@@ -18,7 +18,7 @@ from django.http import HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
 from assistant_site.db.threads import of_this_loop
-from assistant_site.llm.chat import Endpoint
+from assistant_site.llm.chat import Endpoint, Usage
 from assistant_site.llm.errors import (
     ENDED_EARLY,
     NOT_COMPATIBLE,
@@ -30,6 +30,9 @@ from assistant_site.llm.errors import (
 )
 from assistant_site.llm.headers import retry_after
 from assistant_site.llm.sending import as_json
+from assistant_site.llm.usage import usage_of
+from assistant_site.tracing import spans
+from assistant_site.tracing.providers import asked_at
 from assistant_site.wire import errors, grammar, rest
 from assistant_site.wire.fields import Integer
 from metering import budgets
@@ -150,8 +153,14 @@ class Forwarding:
             route = self.routes[-1 - left]
             self.metered.answered_by(route.provider_id, route.model)
             attempt = Attempt(route, self.metered)
-            await attempt.make(self.path, self.body_for(route))
+            try:
+                await attempt.make(self.path, self.body_for(route))
+            except BaseException:  # the caller has left, say
+                attempt.span.end()
+                raise
             failure = attempt.failure
+            if failure is not None:
+                attempt.span.fail(str(failure.status or failure.code))
             if failure is not None and failure.elsewhere:
                 health.note(route.provider_id, route.model, failure, route.endpoint.api_key)
                 if left:
@@ -209,6 +218,15 @@ class Attempt:
         self.failure: TurnFailed | None = None
         self.stream: Stream | None = None
         self.content: bytes | None = None  # of a whole answer that is none of a refusal
+        operation = "chat" if metered.call.kind == EntryKind.CHAT else "embeddings"
+        self.span = spans.span(
+            f"{operation} {route.model}",
+            kind="client",
+            is_parent=False,
+            gen_ai__operation__name=operation,
+            gen_ai__request__model=route.model,
+        )
+        self.span.set(**asked_at(route.endpoint.base_url))
 
     async def make(self, path: str, body: bytes) -> None:
         try:
@@ -221,7 +239,7 @@ class Attempt:
             content = await whole(upstream)
             self.answer, self.failure = refusal(upstream.status_code, content), judged(content, upstream)
         elif upstream.headers.get("content-type", "").startswith("text/event-stream"):
-            self.stream = Stream(upstream, self.route, self.metered)
+            self.stream = Stream(upstream, self.route, self.metered, self.span)
             self.failure = await self.stream.begin()
             self.answer = StreamingHttpResponse(self.stream.pieces())
             self.answer.headers["Cache-Control"] = "no-cache"
@@ -246,12 +264,16 @@ class Attempt:
         """Another provider is asked instead."""
         if self.stream is not None:
             await self.stream.upstream.aclose()
+        self.span.end()
         self.answer.close()
 
     async def settle(self) -> None:
         """Writes down what a whole answer came to; a stream does that at its end."""
+        told = object_in(self.content) if self.content is not None else None
+        if self.stream is None:
+            note_usage(self.span, usage_of(told.get("usage")) if isinstance(told, dict) else None)
+            self.span.end()
         if self.content is not None:
-            told = object_in(self.content)
             await in_the_ledger(self.metered.settle_answer, told, texts_of(told))
         elif self.stream is None:
             await in_the_ledger(self.metered.release)
@@ -279,8 +301,9 @@ def object_in(content: bytes) -> Any:
 class Stream:
     """A provider's stream of events, handed on as it comes."""
 
-    def __init__(self, upstream: httpx2.Response, route: Route, metered: Metered) -> None:
+    def __init__(self, upstream: httpx2.Response, route: Route, metered: Metered, span: spans.Span) -> None:
         self.upstream = upstream
+        self.span = span
         self.route = route
         self.metered = metered
         self.coming = upstream.aiter_bytes()
@@ -294,6 +317,7 @@ class Stream:
         except httpx2.HTTPError as error:
             self.failure = TurnFailed("server_error", ENDED_EARLY, detail=type(error).__name__)
         else:
+            self.span.event("gen_ai.first_token")
             lines = (line.removeprefix(b"data:") for line in self.first.splitlines() if line.startswith(b"data:"))
             if not self.first:
                 self.failure = TurnFailed("server_error", ENDED_EARLY)
@@ -315,12 +339,21 @@ class Stream:
         except httpx2.HTTPError as error:
             logger.error("The model provider's stream broke: %r", error)
             health.note(self.route.provider_id, self.route.model, TurnFailed("server_error", ENDED_EARLY), "")
+            self.span.fail("server_error")
             yield _broke()
         finally:  # also when the caller has left
+            if self.failure is None:
+                note_usage(self.span, heard.usage)
+            self.span.end()
             write = self.metered.release if self.failure else partial(self.metered.settle, heard.usage)
             settling = begun(asyncio.ensure_future(in_the_ledger(write)))
             await self.upstream.aclose()
             await asyncio.shield(settling)
+
+
+def note_usage(span: spans.Span, usage: Usage | None) -> None:
+    if usage is not None:
+        span.set(gen_ai__usage__input_tokens=usage.prompt_tokens, gen_ai__usage__output_tokens=usage.completion_tokens)
 
 
 def _broke() -> bytes:

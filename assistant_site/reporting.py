@@ -4,6 +4,7 @@ An error is reported with its type, the place in the code and the ids of request
 models wrote is not: no bodies, headers, values of variables, breadcrumbs, nor texts of exceptions, which may quote it.
 """
 
+import atexit
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,7 @@ def start(role: str) -> None:
         # The SDK's own tags belong to the thread that sets them.
         before_send=partial(without_content, role=role),
     )
+    atexit.register(stop)
 
 
 def stop() -> None:

@@ -308,7 +308,9 @@ def test_a_stream_with_a_function_of_the_callers_stays_in_one_trace(traced: Stac
     tenant, token = new_tenant("streamed")
     lena = LiveCaller(tenant, token, traced.url)
     texts = ("It is ", "fondant.")
-    with QuirkServer(called(("taste", '{"of": "truffle"}')), said(*texts), refusing(400, message="caramel")) as model:
+    with QuirkServer(
+        called(("taste", '{"of": "truffle"}')), said(*texts), said("praline"), refusing(400, message="caramel")
+    ) as model:
         lena.provided_by(model.base_url)
         thread, assistant = lena.thread("Taste the truffle."), lena.assistant(tools=[FUNCTION])
         events = lena.stream(f"threads/{thread}/runs", {"assistant_id": assistant})
@@ -317,6 +319,11 @@ def test_a_stream_with_a_function_of_the_callers_stays_in_one_trace(traced: Stac
         path = f"threads/{thread}/runs/{asked['id']}/submit_tool_outputs"
         lena.stream(path, {"tool_outputs": [{"tool_call_id": call["id"], "output": "Like caramel."}]})
         assert lena.last_text(thread) == "It is fondant."
+        passed = {"model": "m-passed", "messages": [{"role": "user", "content": "sorbet"}], "stream": True}
+        through = lena.session.post(
+            f"{lena.base_url}/chat/completions", json=passed, headers={"Authorization": f"Bearer {token}"}, timeout=60
+        )
+        assert b"praline" in through.content
         refused = lena.run(thread, assistant, additional_messages=[{"role": "user", "content": "More caramel!"}])
     assert refused["status"] == "failed"
     for _ in pauses():
@@ -340,6 +347,11 @@ def test_a_stream_with_a_function_of_the_callers_stays_in_one_trace(traced: Stac
     assert failed.attributes["error.type"] == "server_error"
     [asking] = [span for span in trace_of(collector, refused["id"], "chat demo-instant") if span.kind == CLIENT]
     assert asking.attributes["error.type"] == "400"
+    [forwarded] = [span for span in collector.spans() if span.name == "chat m-passed"]
+    assert forwarded.attributes["gen_ai.usage.output_tokens"] == 3
+    [above] = [span for span in collector.spans() if span.id == forwarded.parent]
+    assert above.attributes["holdfast.request.id"] == through.headers["x-request-id"]
+    assert above.attributes["http.response.status_code"] == 200
     assert not any("healthz" in span.name or "readyz" in span.name for span in collector.spans())
     everything = b"".join(collector.bodies) + b"".join(path.read_bytes() for path in traced.folder.glob("*.log"))
     assert [word for word in SECRETS if word.encode() in everything] == []
