@@ -38,7 +38,7 @@ with scope.everything():
 ENDING_SECONDS = 15
 _OTHERS = (
     "SELECT application_name, state, left(query, 200) FROM pg_stat_activity "
-    "WHERE usename = 'holdfast' AND pid <> pg_backend_pid()"
+    "WHERE usename = 'holdfast' AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
 )
 
 
