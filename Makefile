@@ -67,7 +67,7 @@ searxng: installed-dev ## web search with the real SearXNG, installed into .venv
 
 check-deploy: installed-dev ## Dockerfile, Compose files, Kubernetes manifests, units: schemas and linters in .venv-deploy (200 MB)
 	$(call environment,$(DEPLOY),deploy,what checks deploy/ into $(DEPLOY) (only this once; 200 MB))
-	@exec $(PYTHON) -m pytest -q deploy
+	@exec $(PYTHON) -m pytest -m "not slow" deploy
 
 check-image: installed-dev ## builds the images and runs docker-compose.yml without Docker, as root on Debian with podman; ten minutes
 	@exec $(PYTHON) -m deploy.check.check

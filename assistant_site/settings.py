@@ -4,6 +4,7 @@ import hashlib
 import sys
 import tempfile
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import dj_database_url
 
@@ -123,6 +124,8 @@ if OPENAI_API_KEY and not OPENAI_BASE_URL:
 DEMO_MODEL = env.flag("DEMO_MODEL", default=not OPENAI_BASE_URL)
 _demo_host = "127.0.0.1" if HOST in ("0.0.0.0", "::") else f"[{HOST}]" if ":" in HOST else HOST  # noqa: S104
 DEMO_BASE_URL = env.url("DEMO_BASE_URL", default=f"http://{_demo_host}:{PORT}/demo/v1")
+if DEMO_MODEL and "*" not in ALLOWED_HOSTS:
+    ALLOWED_HOSTS.append(urlsplit(DEMO_BASE_URL).hostname or "")  # by this name workers ask it
 LLM_CONNECT_SECONDS = env.number("LLM_CONNECT_SECONDS", default=10, low=1)
 LLM_SILENCE_SECONDS = env.number("LLM_SILENCE_SECONDS", default=180, low=5)
 LLM_RETRIES = env.number("LLM_RETRIES", default=2, high=10)

@@ -35,6 +35,19 @@ def test_a_web_process_is_asked_by_a_name_that_it_answers_to(live: Stack, monkey
     assert healthcheck.problem_of("web") == ""
 
 
+def test_workers_reach_the_demo_model_where_only_a_public_name_is_allowed() -> None:
+    told = {"ALLOWED_HOSTS": "holdfast.example.com", "DEMO_BASE_URL": "http://web:8086/demo/v1"}
+    question = "from assistant_site import settings; print(settings.ALLOWED_HOSTS)"
+    for more, hosts in (
+        ({}, ["holdfast.example.com", "web"]),
+        ({"OPENAI_API_KEY": "sk-x"}, ["holdfast.example.com"]),
+        ({"ALLOWED_HOSTS": "*"}, ["*"]),
+    ):
+        environment = os.environ | told | more
+        command = [sys.executable, "-c", question]
+        assert subprocess.check_output(command, cwd=PROJECT, env=environment, text=True) == f"{hosts}\n"
+
+
 def test_a_web_process_that_does_not_answer_is_ill() -> None:
     port = str(free_port())
 

@@ -62,7 +62,8 @@ def nginx(folder: Path, to: str, certificate: tuple[Path, Path]) -> Iterator[int
     (folder / "nginx.conf").write_text(
         f"daemon off; pid {folder}/pid; error_log stderr; user root; events {{}}\n"
         # Holdfast's own header would turn buffering off whatever the file says.
-        f"http {{ access_log off; proxy_ignore_headers X-Accel-Buffering; {temporary} include {folder}/holdfast.conf; }}\n"
+        "http { access_log off; proxy_ignore_headers X-Accel-Buffering;"
+        f" {temporary} include {folder}/holdfast.conf; }}\n"
     )
     command = [program, "-c", str(folder / "nginx.conf"), "-p", str(folder)]
     tested = subprocess.run([*command, "-t"], capture_output=True, text=True)
