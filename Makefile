@@ -2,6 +2,7 @@
 
 VENV := .venv
 GATEWAYS := .venv-gateways
+CLIENTS := .venv-clients
 BENCH := .venv-bench
 R2R := .venv-r2r
 MCP := .venv-mcp
@@ -28,7 +29,7 @@ define environment
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check slow fix contract gateways r2r mcp searxng chaos chaos-short sandbox test-sandbox test-sandbox-walls test-browser screenshots bench bench-steady bench-growth bench-bloat bench-scaling bench-retrieval bench-sandbox bench-scale bench-fairness bench-admin drill-upgrade vendor lock venv installed installed-dev drill-restore docs compatibility drill-secrets check-deploy check-image
+.PHONY: help run test check slow fix contract gateways r2r mcp searxng chaos chaos-short sandbox test-sandbox test-sandbox-walls test-browser screenshots bench bench-steady bench-growth bench-bloat bench-scaling bench-retrieval bench-sandbox bench-scale bench-fairness bench-admin drill-upgrade vendor lock venv installed installed-dev drill-restore docs compatibility drill-secrets check-deploy check-image clients
 .NOTPARALLEL:
 
 help: ## this list
@@ -38,13 +39,18 @@ run: installed ## start everything: PostgreSQL, Valkey, web and worker; Ctrl-C e
 	@exec $(PYTHON) manage.py up
 
 test: installed-dev ## all tests but the slow ones, the SDKs' contract, the gateways, real services, chaos, the sandbox, the browser
-	@exec $(PYTHON) -m pytest $(TWO) -m "not slow and not contract and not gateways and not r2r and not mcp and not searxng and not chaos and not sandbox and not browser"
+	@exec $(PYTHON) -m pytest $(TWO) -m "not slow and not contract and not clients and not gateways and not r2r and not mcp and not searxng and not chaos and not sandbox and not browser"
 
 slow: installed-dev ## the tests that take long: processes that die, races, hostile files
 	@exec $(PYTHON) -m pytest $(TWO) -m "slow and not r2r and not sandbox and not browser"
 
 contract: installed-dev ## the official SDKs against a live server
 	@exec $(PYTHON) -m pytest -m contract
+
+clients: installed-dev ## LangChain, LlamaIndex, the AI SDK and LibreChat's requests, as the guides tell it; into .venv-clients (340 MB)
+	$(call environment,$(CLIENTS),clients,clients into $(CLIENTS) (only this once; 340 MB))
+	@if command -v npm >/dev/null; then npm ci --silent --prefix assistant_site/tests/clients; fi
+	@exec $(PYTHON) -m pytest -m clients
 
 # LiteLLM pins what it needs, so it gets an environment of its own.
 gateways: installed-dev ## whole runs through the real LiteLLM proxy, installed into .venv-gateways (750 MB)
@@ -175,6 +181,7 @@ lock: installed-dev ## pin the newest allowed versions in requirements*.txt
 	$(LOCK) --upgrade --output-file=requirements-gateways.txt requirements-gateways.in
 	$(LOCK) --upgrade --output-file=requirements-mcp.txt requirements-mcp.in
 	$(LOCK) --upgrade --output-file=requirements-docs.txt requirements-docs.in
+	$(LOCK) --upgrade --output-file=requirements-clients.txt requirements-clients.in
 
 # .venv/made and the copies of the requirement files are written last, so whatever was cut short is done again. The
 # files' texts are compared, not their dates: changing branches back and forth installs nothing.
