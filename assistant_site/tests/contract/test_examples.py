@@ -1,4 +1,4 @@
-"""Every program in `examples/`, started as a reader starts it, does what it says and complains of nothing."""
+"""Every program in `examples/` and the guides, run as a reader runs it, does what it says and complains of nothing."""
 
 import contextlib
 import os
@@ -28,7 +28,7 @@ TESTED = {  # by the tests below; `mcp_shop` is the server of `mcp_approval`
     *("run.py", "stream.py", "async_stream.py", "functions.py", "cancel.py", "rejoin.py", "image.py", "memory.py"),
     *("extra_body.py", "file_search.py", "vector_store_search.py", "code_interpreter.py", "web_search.py", "action.py"),
     *("action_authentication.py", "mixed_tools.py", "mcp_approval.py", "mcp_shop.py", "curl.sh", "node_stream.mjs"),
-    *("mcp_client.py", "customers.py", "move.py"),
+    *("mcp_client.py", "tenant.py", "move.py"),
 }
 ELSEWHERE = {"langchain_agent.py"}  # in test_clients.py, with LangChain
 DEMO = "This is Holdfast's built-in demo model"
@@ -250,8 +250,8 @@ def test_mcp_client(lena: LiveCaller) -> None:
 
 
 @pytest.mark.contract
-def test_tenants(lena: LiveCaller) -> None:
-    lines = output_of("customers", lena, ADMIN_TOKEN=ADMIN_TOKEN).splitlines()
+def test_tenant(lena: LiveCaller) -> None:
+    lines = output_of("tenant", lena, ADMIN_TOKEN=ADMIN_TOKEN).splitlines()
     assert lines[0].startswith("made: Acme ")
     assert lines[1] == "its run: completed"
     assert lines[2].startswith("for others: Error code: 404 - No assistant found with id 'asst_")
@@ -326,6 +326,22 @@ def test_mcp_approval(lena: LiveCaller, typed: str, told: str) -> None:
     assert "- shop_search: Lamp 7: red, 20 euros" in lines
     assert lines[-1].startswith("- shop_buy: ")
     assert told in lines[-1]
+
+
+@pytest.mark.contract
+def test_the_guides_programs_print_what_is_shown(lena: LiveCaller) -> None:
+    told = {"OPENAI_BASE_URL": lena.base_url, "OPENAI_API_KEY": lena.token}
+    pages = sorted((EXAMPLES.parent / "docs" / "guides").glob("*.md"))
+    ended = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-m", "assistant_site.tests.contract.guides", *pages],
+        env=os.environ | told | {"HOLDFAST_TOKEN": lena.token, "ADMIN_TOKEN": ADMIN_TOKEN},
+        cwd=EXAMPLES.parent,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout.strip()) == (0, ""), ended.stdout + ended.stderr
 
 
 @pytest.mark.sandbox
