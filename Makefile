@@ -149,7 +149,7 @@ docs: installed-dev ## the documentation as a site in var/docs/site, its referen
 	@$(PYTHON) -m documentation.links var/docs/site
 
 compatibility: installed-dev ## record which of OpenAI's operations and properties the tests exercise; HOLDFAST_SPEC=FOLDER
-	@exec $(PYTHON) -m pytest $(TWO) -p documentation.recording assistants threads files vector_stores runs assistant_site \
+	@exec $(PYTHON) -m pytest $(TWO) -p documentation.recording \
 		-m "not slow and not gateways and not r2r and not mcp and not searxng and not chaos and not sandbox and not browser"
 	@exec $(PYTHON) -m documentation.results
 

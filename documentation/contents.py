@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from documentation.endpoints import GROUPS, file_of
+
 PROJECT = Path(__file__).resolve().parent.parent
 DOCS = PROJECT / "docs"
 
@@ -63,7 +65,7 @@ SECTIONS = (
             "reference/README.md",
             "compatibility.md",
             "extensions.md",
-            "reference/api/*.md",
+            *(f"reference/api/{file_of(group)}" for group in GROUPS),
             "reference/events.md",
             "reference/errors.md",
             "reference/commands.md",

@@ -49,6 +49,13 @@ SAMPLES = {
 }
 
 
+# Bodies that are handed on to a provider, so that no schema of ours describes them.
+HANDED_ON = {
+    "createChatCompletion": {"model": "demo", "messages": [{"role": "user", "content": "Hello!"}]},
+    "createEmbedding": {"model": "demo", "input": "Hello!"},
+}
+
+
 def document() -> dict[str, Any]:
     """The OpenAPI document. Needs Django to be set up."""
     from drf_spectacular.generators import SchemaGenerator
@@ -129,10 +136,14 @@ class Endpoints:
             return kind, given.get("schema", {})
         return "", {}
 
-    def _required(self, operation: dict[str, Any]) -> dict[str, Any]:
+    def required_of(self, operation: dict[str, Any]) -> dict[str, Any]:
+        """The smallest body that the operation takes: an example, or what is required with samples of its types."""
         _, schema = self.body_of(operation)
-        if not schema:
-            return {}
+        for given in operation.get("requestBody", {}).get("content", {}).values():
+            for example in given.get("examples", {}).values():
+                return dict(example["value"])
+        if not schema or operation["operationId"] in HANDED_ON:
+            return HANDED_ON.get(operation["operationId"], {})
         _, whole = self.schemas.resolved(schema)
         found = whole.get("properties", {}).items()
         return {key: self.sample(key, value) for key, value in found if key in whole.get("required", ())}
@@ -141,7 +152,7 @@ class Endpoints:
         filled = re.sub(r"\{(\w+)\}", lambda name: str(SAMPLES.get(name[1], f"{name[1]}_abc")), path)
         lines = [f"curl http://127.0.0.1:8086{filled}", '-H "Authorization: Bearer $HOLDFAST_TOKEN"']
         kind, _ = self.body_of(operation)
-        given = self._required(operation)
+        given = self.required_of(operation)
         if verb == "delete":
             lines.insert(1, "-X DELETE")
         elif kind.startswith("multipart"):
@@ -162,7 +173,7 @@ class Endpoints:
         ids = re.findall(r"\{(\w+)\}", path)
         arguments = [repr(SAMPLES.get(name, f"{name}_abc")) for name in ids[-1:]]
         arguments += [f"{name}={SAMPLES.get(name, f'{name}_abc')!r}" for name in ids[:-1]]
-        for key, value in self._required(operation).items():
+        for key, value in self.required_of(operation).items():
             arguments.append(f"{key}=" + ('open("handbook.md", "rb")' if key in ("file", "data") else repr(value)))
         arguments = [re.sub(r"'([^'\"]*)'", r'"\1"', each) for each in arguments]
         return f"{method}({', '.join(arguments)})"

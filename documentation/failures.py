@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 
 from documentation.contents import PROJECT
@@ -32,7 +33,13 @@ class Kind:
     failures: list[Failure] = field(default_factory=list)
 
 
-def sources() -> Iterator[tuple[str, ast.Module]]:
+@cache
+def sources() -> list[tuple[str, ast.Module]]:
+    """Path and tree of each module that may raise something at callers."""
+    return list(_read())
+
+
+def _read() -> Iterator[tuple[str, ast.Module]]:
     for package in PACKAGES:
         for file in sorted((PROJECT / package).rglob("*.py")):
             where = file.relative_to(PROJECT).as_posix()
@@ -67,7 +74,7 @@ def kinds() -> dict[str, Kind]:
     from assistant_site.wire import errors
 
     found: dict[str, Kind] = {}
-    parsed = list(sources())
+    parsed = sources()
     _imported(parsed)
 
     def add(declared: type[errors.WireError]) -> None:

@@ -10,6 +10,7 @@ import functools
 import json
 import os
 import re
+import shutil
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
@@ -130,6 +131,7 @@ def put_together(document: dict[str, Any], parts: list[dict[str, Any]], served: 
     schemas = Schemas(document)
     found = {tuple(row) for part in parts for row in part["found"]}
     operations = []
+    objects: dict[str, set[str]] = defaultdict(set)  # what was met of each object, in whatever answer it came
     for path, of_path in document["paths"].items():
         for method, operation in of_path.items():
             if method not in ("get", "post", "delete"):
@@ -159,6 +161,9 @@ def put_together(document: dict[str, Any], parts: list[dict[str, Any]], served: 
                     "shown": [each for each in paths if each in met],
                     "not_shown": [each for each in paths if each not in met],
                 }
+                if place == "answer" and (of := _object(schemas, operation)):
+                    row["object"], is_list = of
+                    objects[row["object"]] |= {what.removeprefix("data[].") if is_list else what for what in met}
             operations.append(row)
     events: dict[str, dict[str, Any]] = {}
     for part in parts:
@@ -169,7 +174,31 @@ def put_together(document: dict[str, Any], parts: list[dict[str, Any]], served: 
                 event["properties"].setdefault(path, set()).update(kinds)
     for event in events.values():
         event["properties"] = {path: " or ".join(sorted(kinds)) for path, kinds in sorted(event["properties"].items())}
-    return {"document": document["info"]["version"], "operations": operations, "events": dict(sorted(events.items()))}
+    told_of = {}
+    for name, met in sorted(objects.items()):
+        paths = [each.path for each in schemas.properties({"$ref": f"#/components/schemas/{name}"})]
+        told_of[name] = {
+            "shown": [each for each in paths if each in met],
+            "not_shown": [each for each in paths if each not in met],
+        }
+    return {
+        "document": document["info"]["version"],
+        "objects": told_of,
+        "operations": operations,
+        "events": dict(sorted(events.items())),
+    }
+
+
+def _object(schemas: Schemas, operation: dict[str, Any]) -> tuple[str, bool] | None:
+    """The name of the object that an operation answers, and whether it answers a list of them."""
+    content = operation["responses"].get("200", {}).get("content", {}).get("application/json")
+    if not content:
+        return None
+    name, whole = schemas.resolved(content["schema"])
+    items = whole.get("properties", {}).get("data", {}).get("items")
+    if items and (of := schemas.resolved(items)[0]):
+        return of, True
+    return (name, False) if name else None
 
 
 def _paths(schemas: Schemas, told: dict[str, Any]) -> list[str]:
@@ -284,4 +313,5 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         described = endpoints.document()["paths"].values()
         served = {operation["operationId"] for operations in described for operation in operations.values()}
         together = put_together(document, parts, served)
+        shutil.rmtree(os.environ[_PARTS])
         results.FILE.write_text(json.dumps(together, indent=1, ensure_ascii=False) + "\n")

@@ -27,16 +27,23 @@ def _share(found: dict[str, list[str]]) -> str:
     return f"{shown} of {shown + rest}" if shown + rest else "–"
 
 
+def _rest(found: dict[str, list[str]]) -> str:
+    """What was not shown, as a sentence."""
+    return " Not shown: " + ", ".join(f"`{path}`" for path in found["not_shown"]) + "." if found["not_shown"] else ""
+
+
 def summary() -> str:
     """A row for each operation of OpenAI's that Holdfast has, with how many of its properties were shown."""
-    lines = ["| operation | | parameters | body | answer |", "| --- | --- | --- | --- | --- |"]
+    recorded = read()
+    lines = ["| operation | parameters | body | answers with | |", "| --- | --- | --- | --- | --- |"]
     missing = []
-    for each in read().get("operations", ()):
+    for each in recorded.get("operations", ()):
         if not each["served"]:
             missing.append(f"`{each['method']} {each['path']}`")
             continue
-        shares = " | ".join(_share(each[place]) for place in PLACES)
-        lines.append(f"| `{each['method']} {each['path']}` | `{each['operation']}` | {shares} |")
+        shares = " | ".join(_share(each[place]) for place in ("parameters", "body"))
+        answer = _share(recorded["objects"][each["object"]]) if "object" in each else "–"
+        lines.append(f"| `{each['method']} {each['path']}` | {shares} | {each.get('object', 'bytes')} | {answer} |")
     told = f"\nOf the same parts of OpenAI's document not served: {', '.join(missing)}.\n" if missing else ""
     return "\n".join(lines) + "\n" + told
 
@@ -60,6 +67,9 @@ def page() -> str:
         "known](../compatibility.md) are in words.\n\n"
         f"OpenAI's document: version {recorded.get('document', '?')}. `make compatibility` records this anew.\n"
     ]
+    parts.append("## Objects\n\nOf each object, what came in the answers of all operations together.\n")
+    for name, found in recorded.get("objects", {}).items():
+        parts.append(f"**{name}**: {_share(found)} shown." + _rest(found) + "\n")
     for each in recorded.get("operations", ()):
         if not each["served"]:
             continue
@@ -68,9 +78,7 @@ def page() -> str:
             found = each[place]
             if not (found["shown"] or found["not_shown"]):
                 continue
-            parts.append(f"**{place.capitalize()}**: {_share(found)} shown.\n")
-            if found["not_shown"]:
-                parts.append("Not shown: " + ", ".join(f"`{path}`" for path in found["not_shown"]) + ".\n")
+            parts.append(f"**{place.capitalize()}**: {_share(found)} shown." + _rest(found) + "\n")
             if found["shown"]:
                 told = ", ".join(f"`{path}`" for path in found["shown"])
                 parts.append(f'??? note "Shown"\n\n    {told}\n')

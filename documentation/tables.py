@@ -71,7 +71,7 @@ def page() -> str:
         "([row-level security](../adr/0009-row-level-security.md)).\n"
     ]
     for label, declared in models().items():
-        parts.append(f"## {label}\n\n{drawing(declared)}")
+        parts.append(f"## {label}\n\n{drawing(declared) if len(declared) > 1 else ''}")
         for model in declared:
             about = inspect.cleandoc(model.__doc__ or "")
             if about.startswith(f"{model.__name__}("):  # Django's own, out of the columns

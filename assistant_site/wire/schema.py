@@ -23,6 +23,11 @@ class WireSchema(AutoSchema):
         words = re.sub(r"(?<!^)(?=[A-Z])", " ", self.get_operation_id()).lower()
         return words.replace("ouputs", "outputs").capitalize()  # OpenAI's own id has the slip
 
+    def get_response_serializers(self) -> Any:
+        """A DELETE answers 200 with the id of what is gone; by default it would be described as an empty 204."""
+        declared = super().get_response_serializers()  # type: ignore[no-untyped-call]
+        return {200: declared} if self.method == "DELETE" and not isinstance(declared, dict) else declared
+
     def get_override_parameters(self) -> list[Any]:
         """Beside the view's own: the header that every POST takes, but those which make nothing here."""
         if self.method != "POST" or not getattr(self.view, "keeps_answers", True):
