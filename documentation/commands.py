@@ -17,7 +17,7 @@ def own() -> Iterator[tuple[str, Any]]:
     from django.core.management import get_commands, load_command_class
 
     for name, app in sorted(get_commands().items()):
-        command = load_command_class(app, name) if isinstance(app, str) else app
+        command = load_command_class(app, name)
         file = inspect.getsourcefile(type(command))
         if file and file.startswith(str(PROJECT)) and "/site-packages/" not in file:
             yield name, command

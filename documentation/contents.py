@@ -22,7 +22,18 @@ class Section:
 SECTIONS = (
     Section("Start", ("index.md", "quickstart.md", "playground.md", "demo-model.md")),
     Section("Concepts", ("concepts.md", "architecture.md", "run-lifecycle.md")),
-    Section("Guides", ("guides/moving-from-openai.md", "guides/*.md", "examples/README.md")),
+    Section(
+        "Guides",
+        (
+            "guides/index.md",
+            "guides/from-openai.md",
+            "guides/from-open-assistant-api.md",
+            "guides/streaming.md",
+            "guides/functions.md",
+            "guides/*.md",
+            "examples/README.md",
+        ),
+    ),
     Section(
         "Tools",
         (
@@ -42,6 +53,8 @@ SECTIONS = (
             "configuration.md",
             "operations.md",
             "backup.md",
+            "upgrading.md",
+            "doctor.md",
             "files.md",
             "admin.md",
             "tokens.md",
@@ -75,7 +88,15 @@ SECTIONS = (
     ),
     Section(
         "Project",
-        ("stability.md", "CHANGELOG.md", "CONTRIBUTING.md", "benchmarks.md", "benchmarks/results/*.md", "chaos.md"),
+        (
+            "stability.md",
+            "CHANGELOG.md",
+            "SECURITY.md",
+            "CONTRIBUTING.md",
+            "benchmarks.md",
+            "benchmarks/results/*.md",
+            "chaos.md",
+        ),
     ),
     Section("Decisions", ("adr/*.md",)),
 )

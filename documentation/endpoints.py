@@ -50,7 +50,7 @@ SAMPLES = {
 
 
 # Bodies that are handed on to a provider, so that no schema of ours describes them.
-HANDED_ON = {
+HANDED_ON: dict[str, dict[str, Any]] = {
     "createChatCompletion": {"model": "demo", "messages": [{"role": "user", "content": "Hello!"}]},
     "createEmbedding": {"model": "demo", "input": "Hello!"},
 }
@@ -143,7 +143,7 @@ class Endpoints:
             for example in given.get("examples", {}).values():
                 return dict(example["value"])
         if not schema or operation["operationId"] in HANDED_ON:
-            return HANDED_ON.get(operation["operationId"], {})
+            return dict(HANDED_ON.get(operation["operationId"], {}))
         _, whole = self.schemas.resolved(schema)
         found = whole.get("properties", {}).items()
         return {key: self.sample(key, value) for key, value in found if key in whole.get("required", ())}
@@ -211,7 +211,9 @@ class Endpoints:
         if status == "default":
             return "Every failure has the form of [an error](../errors.md).\n"
         content = answer.get("content", {})
-        schema = next((given["schema"] for kind, given in content.items() if "json" in kind and "schema" in given), {})
+        schema: dict[str, Any] = next(
+            (given["schema"] for kind, given in content.items() if "json" in kind and "schema" in given), {}
+        )
         name = self.schemas.resolved(schema)[0] if schema else ""
         kinds = " or ".join(f"`{kind}`" for kind in content) or "no body"
         if properties := list(self.schemas.properties(schema)) if schema else []:

@@ -13,7 +13,7 @@ server-sent events. Each has a name, a position, and an object as its data; the 
 ```text
 event: thread.message.delta
 id: 17
-data: {"id": "msg_abc", "object": "thread.message.delta", "delta": {"content": [...]}}
+data: {"id": "msg_abc", "object": "thread.message.delta", "delta": {…}}
 
 event: done
 data: [DONE]

@@ -52,12 +52,6 @@ def with_links(page: str, of: Callable[[str], str]) -> str:
     return "\n".join(_LINK.sub(replaced, line) if text else line for text, line in outside_fences(page)) + "\n"
 
 
-def links_of(page: str) -> list[str]:
-    found: list[str] = []
-    with_links(page, lambda target: found.append(target) or target)
-    return found
-
-
 def without_comments(page: str) -> str:
     """Without the notes for those who write and test the page."""
     parts: list[str] = []

@@ -19,7 +19,7 @@ PLACES = ("parameters", "body", "answer")
 
 def read() -> dict[str, Any]:
     """`operations`, `events` and `document` of the last recording; empty without one."""
-    return json.loads(FILE.read_text()) if FILE.is_file() else {}  # type: ignore[no-any-return]
+    return json.loads(FILE.read_text()) if FILE.is_file() else {}
 
 
 def _share(found: dict[str, list[str]]) -> str:

@@ -25,6 +25,7 @@ class Source:
     def __init__(self) -> None:
         self.pages: dict[str, str] = {}
         self.others: dict[str, Path] = {}
+        self.missing: list[str] = []
         self.programs: set[str] = set()  # pages that show a file: reached by links, not in the contents
 
     def add(self, path: str, text: str) -> None:
@@ -68,13 +69,16 @@ class Source:
             try:
                 found = self.bring(file.parent / named)
             except FileNotFoundError as gone:
-                raise SystemExit(f"{file}: a link leads to {gone}, which is not there.") from None
+                self.missing.append(f"{file}: a link leads to {gone}, which is not there.")
+                return target
             return markdown.relative(found, path) + hash_mark + anchor
 
         return markdown.with_links(file.read_text(), target_of)
 
     def write(self, folder: Path) -> None:
-        """`pages/` and `mkdocs.yml`, anew."""
+        """`pages/` and `mkdocs.yml`, anew. Raises LookupError for links and contents that lead nowhere."""
+        if self.missing:
+            raise LookupError("\n".join(self.missing))
         shutil.rmtree(folder, ignore_errors=True)
         pages = folder / "pages"
         for path, text in self.pages.items():

@@ -25,7 +25,7 @@ class WireSchema(AutoSchema):
 
     def get_response_serializers(self) -> Any:
         """A DELETE answers 200 with the id of what is gone; by default it would be described as an empty 204."""
-        declared = super().get_response_serializers()  # type: ignore[no-untyped-call]
+        declared = super().get_response_serializers()
         return {200: declared} if self.method == "DELETE" and not isinstance(declared, dict) else declared
 
     def get_override_parameters(self) -> list[Any]:

@@ -205,15 +205,15 @@ def read(job: dict[str, Any]) -> dict[str, Any]:
         sys.stdin = io.StringIO()
         page = Page(job)
         try:
-            told = {"problems": list(page.problems()), "count": page.count}
+            problems = list(page.problems())
         except BaseException:
-            told = {"problems": [traceback.format_exc()], "count": page.count}
+            problems = [traceback.format_exc()]
         with os.fdopen(writing, "w") as out:
-            out.write(json.dumps(told))
+            out.write(json.dumps({"problems": problems, "count": page.count}))
         os._exit(0)
     os.close(writing)
     with os.fdopen(reading) as answer:
-        told = json.loads(answer.read() or '{"problems": ["the reader died"], "count": 0}')
+        told: dict[str, Any] = json.loads(answer.read() or '{"problems": ["the reader died"], "count": 0}')
     os.waitpid(child, 0)
     return told
 

@@ -17,14 +17,16 @@ from documentation.contents import PROJECT
 # that is not here needs a reason for not being run, and so do those that need something that a test
 # does not have.
 _OTHERS = """
-: [ adduser apt apt-get bash cat cd chmod chown cp curl diff do done echo else env exit export false fi find for
+: [ adduser apt apt-get bash cat cd chmod chown cp curl date diff do done echo else env exit export false fi find for
 function git grep gunzip gzip head history hostname id if install journalctl jq kill less ln loginctl ls mkdir mktemp
 mv node npm npx openssl pg_dump pg_restore pip printf psql pwd python python3 read redis-cli rm rmdir sed set sh sleep
 sort source ss sudo systemctl tail tar tee test then time touch tr trap true umask uniq unset until useradd valkey-cli
 wait wc while xargs zstd
 """
 OTHERS = frozenset(_OTHERS.split())
-OURS = {"HOLDFAST", "HOLDFAST_TOKEN", "HOLDFAST_URL", "HOLDFAST_SPEC", "HOLDFAST_MODEL", "HYPOTHESIS_PROFILE"}
+# What libraries, tests and readers take from the environment, beside the settings.
+OURS = {"PGOPTIONS", "PGPASSWORD", "PGHOST", "PGUSER", "PGDATABASE", "PYTHONWARNINGS", "HOLDFAST_TEST_S3"}
+OURS |= {"HOLDFAST", "HOLDFAST_TOKEN", "HOLDFAST_URL", "HOLDFAST_SPEC", "HOLDFAST_MODEL", "HYPOTHESIS_PROFILE"}
 PLACEHOLDER = re.compile(r"<[A-Za-z][^<>\n]*>")
 _HEREDOC = re.compile(r"<<-?\s*(['\"]?)(\w+)\1([^\n]*)\n.*?\n\s*\2(?=\n|$)", re.DOTALL)
 _ASSIGNMENT = re.compile(r"^([A-Za-z_]\w*)=")
@@ -204,14 +206,14 @@ def manage(words: list[str]) -> Iterator[str]:
     if app is None:
         yield f"manage.py has no command {name!r}"
         return
-    command = load_command_class(app, name) if isinstance(app, str) else app
+    command = load_command_class(app, name)
     parser: argparse.ArgumentParser = command.create_parser("manage.py", name)
     told = io.StringIO()
     if "--help" in words:
         return
     with contextlib.redirect_stderr(told):
         try:
-            command.called_from_command_line = True
+            parser.called_from_command_line = True  # type: ignore[attr-defined]
             parser.parse_args([word for word in words[1:] if word != "…"])
         except (SystemExit, Exception) as refused:
             yield f"manage.py {name} does not take these: {told.getvalue().strip().splitlines()[-1:] or refused}"

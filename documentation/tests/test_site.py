@@ -13,7 +13,7 @@ from documentation import commands, contents, diagrams, endpoints, events, failu
 from documentation.contents import DOCS, PROJECT
 from documentation.source import Source, source
 from documentation.tests.blocks import Block
-from documentation.tests.test_blocks import problems
+from documentation.tests.grammars import problems
 
 
 @pytest.fixture(scope="module")
