@@ -56,6 +56,7 @@ _ROLE = f"""
 DO $$
 DECLARE
     owned record;
+    how text;
 BEGIN
     IF to_regrole('{ROLE}') IS NULL THEN
         BEGIN
@@ -65,7 +66,9 @@ BEGIN
             WHEN duplicate_object OR unique_violation THEN NULL;  -- another installation on this server, just now
         END;
     END IF;
-    IF NOT pg_has_role(session_user, '{ROLE}', 'MEMBER') THEN
+    -- Since PostgreSQL 16 who has just made a role is its member, and yet may not become it.
+    how := CASE WHEN current_setting('server_version_num')::int < 160000 THEN 'MEMBER' ELSE 'SET' END;
+    IF NOT pg_has_role(session_user, '{ROLE}', how) THEN
         BEGIN
             GRANT {ROLE} TO SESSION_USER;
         EXCEPTION WHEN insufficient_privilege THEN NULL;

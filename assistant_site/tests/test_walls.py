@@ -369,3 +369,14 @@ def test_the_owner_of_the_tables_is_held_too_and_told_what_is_missing(foreign: D
     administer("REVOKE holdfast_app FROM ordinary", "ALTER ROLE ordinary BYPASSRLS")
     foreign.close()
     assert "does not hold for the role ordinary" in walls.problem("foreign")
+
+
+def test_an_owner_who_has_made_the_role_becomes_it(foreign: DatabaseWrapper) -> None:
+    """What `CREATE ROLE` gives to who is no superuser, since PostgreSQL 16."""
+    administer("GRANT holdfast_app TO ordinary WITH ADMIN TRUE, SET FALSE, INHERIT FALSE")
+    assert "GRANT holdfast_app TO ordinary" in walls.problem("foreign")
+
+    walls.make_sure("foreign")
+
+    assert walls.problem("foreign") == ""
+    assert seen("passages")["tenant_a"] == ["tenant_a"]
