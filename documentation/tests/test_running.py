@@ -26,6 +26,7 @@ FILES = {  # that lie in the reader's folder
     "sales.csv": "month,sold\nMay,12\nJune,31\n",
     "handbook.md": "# Handbook\n\nBoats are rented out for 12 euros an hour.\n",
 }
+METRICS_TOKEN = "a-metrics-token-for-the-docs"
 SHELL = ("console", "bash", "sh")
 RUN = ("python", *SHELL)
 
@@ -37,7 +38,7 @@ def runnable(page: Path) -> list[Block]:
 @pytest.fixture(scope="module")
 def server(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with django_db_blocker.unblock(), Stack.workers_of_others_rest():
-        environment = {"ADMIN_TOKEN": ADMIN_TOKEN}
+        environment = {"ADMIN_TOKEN": ADMIN_TOKEN, "METRICS_TOKEN": METRICS_TOKEN}
         with Stack(folder=tmp_path_factory.mktemp("docs"), env=environment) as running:
             yield running
 
@@ -97,6 +98,7 @@ def test_a_reader_can_do_what_a_page_says(
             "OPENAI_BASE_URL": caller.base_url,
             "ADMIN_TOKEN": ADMIN_TOKEN,
             "APP_AUTH_ADMIN_TOKEN": ADMIN_TOKEN,
+            "METRICS_TOKEN": METRICS_TOKEN,
         },
         "placeholders": placeholders("".join(block.text for block in blocks if block.language in SHELL), caller),
         "blocks": [

@@ -1,7 +1,9 @@
 """What the site is made of: its contents, its Markdown, its generated reference, its links."""
 
 import ast
+import hashlib
 import inspect
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -70,6 +72,16 @@ def test_lists_below_paragraphs_are_lists() -> None:
 def test_notes_for_authors_are_not_shown() -> None:
     page = "a\n<!-- setup\nx = 1\n-->\n```html\n<!-- stays -->\n```\n"
     assert markdown.without_comments(page) == "a\n```html\n<!-- stays -->\n```\n"
+
+
+def test_what_is_of_others_is_as_it_was_taken() -> None:
+    """The scripts are npm packages' own files, in the versions of `vendored.json`, each beside its licence."""
+    theme = PROJECT / "documentation" / "theme"
+    listed = json.loads((PROJECT / "documentation" / "vendored.json").read_text())
+    assert {file.relative_to(theme).as_posix() for file in theme.rglob("*.js")} == set(listed)
+    for name, told in listed.items():
+        assert hashlib.sha256((theme / name).read_bytes()).hexdigest() == told["sha256"], name
+        assert (theme / name).with_name("LICENSE").is_file()
 
 
 # --- Links ----------------------------------------------------------------------------------------------------------
