@@ -58,8 +58,9 @@ def _toml(block: Block) -> Iterator[str]:
 
 
 def _ini(block: Block) -> Iterator[str]:
+    begun = block.text if re.search(r"^\[", block.text, re.MULTILINE) else "[here]\n" + block.text
     try:
-        configparser.RawConfigParser(strict=False, allow_no_value=True).read_string(block.text)
+        configparser.RawConfigParser(strict=False, allow_no_value=True).read_string(begun)
     except configparser.Error as wrong:
         yield f"is no ini file: {wrong}"
 
@@ -79,7 +80,7 @@ def _environment(block: Block) -> Iterator[str]:
             continue
         if not equals:
             yield f"is no line NAME=value: {line}"
-        elif block.not_run is None and name not in shell.settings_known() | shell.OURS:
+        elif block.not_run is None and not shell.is_known(name):
             yield f"{name} is no setting"
 
 

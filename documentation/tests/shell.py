@@ -17,15 +17,24 @@ from documentation.contents import PROJECT
 # that is not here needs a reason for not being run, and so do those that need something that a test
 # does not have.
 _OTHERS = """
-: [ adduser apt apt-get bash cat cd chmod chown cp curl date diff do done echo else env exit export false fi find for
-function git grep gunzip gzip head history hostname id if install journalctl jq kill less ln loginctl ls mkdir mktemp
-mv node npm npx openssl pg_dump pg_restore pip printf psql pwd python python3 read redis-cli rm rmdir sed set sh sleep
-sort source ss sudo systemctl tail tar tee test then time touch tr trap true umask uniq unset until useradd valkey-cli
-wait wc while xargs zstd
+: [ adduser apt apt-get bash cat cd certbot chmod chown cp curl date diff do done echo else env exit export false fi
+find for function git grep gunzip gzip head history hostname id if install journalctl jq kill less ln loginctl ls
+mkdir mktemp mv nginx node npm npx openssl pg_dump pg_restore pip printf psql pwd python python3 read redis-cli rm
+rmdir runuser sed set sh sleep sort source ss sudo systemctl systemd-run tail tar tee test then time touch tr trap
+true umask uniq unset until useradd valkey-cli wait wc while xargs zstd
 """
 OTHERS = frozenset(_OTHERS.split())
 # What libraries, tests and readers take from the environment, beside the settings.
-OURS = {"PGOPTIONS", "PGPASSWORD", "PGHOST", "PGUSER", "PGDATABASE", "PYTHONWARNINGS", "HOLDFAST_TEST_S3"}
+OURS = {
+    "COMPOSE_PROFILES",
+    "PGOPTIONS",
+    "PGPASSWORD",
+    "PGHOST",
+    "PGUSER",
+    "PGDATABASE",
+    "PYTHONWARNINGS",
+    "HOLDFAST_TEST_S3",
+}
 OURS |= {"HOLDFAST", "HOLDFAST_TOKEN", "HOLDFAST_URL", "HOLDFAST_SPEC", "HOLDFAST_MODEL", "HYPOTHESIS_PROFILE"}
 PLACEHOLDER = re.compile(r"<[A-Za-z][^<>\n]*>")
 _HEREDOC = re.compile(r"<<-?\s*(['\"]?)(\w+)\1([^\n]*)\n.*?\n\s*\2(?=\n|$)", re.DOTALL)
@@ -108,6 +117,11 @@ def settings_known() -> frozenset[str]:
     return frozenset(name for call in calls for name in re.findall(r'"([A-Z][A-Z0-9_]+)"', call))
 
 
+def is_known(name: str) -> bool:
+    """Whether something reads this variable. Settings may also come from a file: NAME_FILE."""
+    return name in OURS or name.removesuffix("_FILE") in settings_known()
+
+
 @cache
 def targets() -> frozenset[str]:
     """What can be made, with the variables that targets take."""
@@ -163,7 +177,7 @@ def _problems(command: Command, page: str) -> Iterator[str]:
     exported = [found[1] for word in words[1:] if program == "export" and (found := _ASSIGNMENT.match(word))]
     for name in [*command.settings, *exported]:
         used = re.search(rf"\${{?{name}\b|environ\[.{name}.\]|getenv\(.{name}.|env\.{name}\b", page)
-        if name not in settings_known() | OURS and not used and not (program == "make" and name in made_with()):
+        if not is_known(name) and not used and not (program == "make" and name in made_with()):
             yield f"{name} is no setting, and nothing on the page uses it"
     if not program or program.startswith("$"):
         return
