@@ -1,9 +1,9 @@
-"""Goes through the guides as a reader does: python -m assistant_site.tests.contract.guides PAGE …
+"""Goes through the guides as a reader does: python -m assistant_site.tests.contract.guides [--also-not-run] PAGE …
 
 Of each page the blocks of Python are executed in their order; one that begins with `# continues` has the names of
 those before it. The server is the one of the environment, and its demo model need not take its time. What a block
 prints must be the block of text that follows it, where one does; `…` stands for anything. Ends with 1 and says where,
-if not.
+if not. `--also-not-run`: what pages mark as not run elsewhere, too.
 """
 
 import contextlib
@@ -27,11 +27,11 @@ def matches(shown: str, printed: str) -> bool:
     return re.fullmatch(pattern, lines, re.DOTALL) is not None
 
 
-def faults(page: Path) -> list[str]:
+def faults(page: Path, *, also_not_run: bool) -> list[str]:
     blocks = list(BLOCK.finditer(page.read_text()))
     names: dict[str, Any] = {}
     for block, following in zip(blocks, [*blocks[1:], None], strict=True):
-        if block["language"] != "python" or block["not_run"]:
+        if block["language"] != "python" or (block["not_run"] and not also_not_run):
             continue
         if not block["text"].startswith("# continues\n"):
             names = {"__name__": "__main__"}
@@ -50,6 +50,8 @@ def faults(page: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    found = [fault for page in sys.argv[1:] for fault in faults(Path(page))]
+    also = "--also-not-run" in sys.argv
+    pages = [Path(argument) for argument in sys.argv[1:] if not argument.startswith("--")]
+    found = [fault for page in pages for fault in faults(page, also_not_run=also)]
     print(*found, sep="\n")
     sys.exit(bool(found))

@@ -24,6 +24,7 @@ from tools.web_search.models import SearchKey
 from tools.web_search.tests.recorded import SEARXNG
 
 EXAMPLES = Path(__file__).resolve().parents[3] / "examples"
+GUIDES = EXAMPLES.parent / "docs" / "guides"
 TESTED = {  # by the tests below; `mcp_shop` is the server of `mcp_approval`
     *("run.py", "stream.py", "async_stream.py", "functions.py", "cancel.py", "rejoin.py", "image.py", "memory.py"),
     *("extra_body.py", "file_search.py", "vector_store_search.py", "code_interpreter.py", "web_search.py", "action.py"),
@@ -328,20 +329,25 @@ def test_mcp_approval(lena: LiveCaller, typed: str, told: str) -> None:
     assert told in lines[-1]
 
 
-@pytest.mark.contract
-def test_the_guides_programs_print_what_is_shown(lena: LiveCaller) -> None:
-    told = {"OPENAI_BASE_URL": lena.base_url, "OPENAI_API_KEY": lena.token}
-    pages = sorted((EXAMPLES.parent / "docs" / "guides").glob("*.md"))
+def through_guides(caller: LiveCaller, folder: Path, *arguments: str | Path) -> None:
+    """Each program of these guides prints what the page shows."""
+    told = {"OPENAI_BASE_URL": caller.base_url, "OPENAI_API_KEY": caller.token, "HOLDFAST_TOKEN": caller.token}
+    module = "assistant_site.tests.contract.guides"
     ended = subprocess.run(
-        [sys.executable, "-W", "ignore::DeprecationWarning", "-m", "assistant_site.tests.contract.guides", *pages],
-        env=os.environ | told | {"HOLDFAST_TOKEN": lena.token, "ADMIN_TOKEN": ADMIN_TOKEN},
-        cwd=EXAMPLES.parent,
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-m", module, *map(str, arguments)],
+        env=os.environ | told | {"ADMIN_TOKEN": ADMIN_TOKEN, "PYTHONPATH": str(EXAMPLES.parent)},
+        cwd=folder,
         capture_output=True,
         text=True,
         timeout=100,
         check=False,
     )
     assert (ended.returncode, ended.stdout.strip()) == (0, ""), ended.stdout + ended.stderr
+
+
+@pytest.mark.contract
+def test_the_programs_of_the_guides_print_what_is_shown(lena: LiveCaller, tmp_path: Path) -> None:
+    through_guides(lena, tmp_path, *sorted(GUIDES.glob("*.md")))
 
 
 @pytest.mark.sandbox
@@ -352,11 +358,12 @@ def test_code_interpreter(tmp_path: Path, django_db_setup: None, django_db_block
         Stack(folder=tmp_path, sandbox=True) as running,
     ):
         wait_until_available(running)
-        lines = output_of(
-            "code_interpreter", LiveCaller(*new_tenant("Cora"), running.url), folder=tmp_path
-        ).splitlines()
+        cora = LiveCaller(*new_tenant("Cora"), running.url)
+        lines = output_of("code_interpreter", cora, folder=tmp_path).splitlines()
+        through_guides(cora, tmp_path, "--also-not-run", GUIDES / "code-interpreter.md")
     assert [line.rstrip() for line in lines[:3]] == ["status: completed", "printed: a picture", "printed: 75"]
     assert lines[-1] == "saved: sums.xlsx"
     with Image.open(tmp_path / "chart.png") as chart:
         assert chart.format == "PNG"
     assert (tmp_path / "sums.xlsx").read_bytes().startswith(b"PK")
+    assert (tmp_path / "sales.png").read_bytes().startswith(b"\x89PNG")
