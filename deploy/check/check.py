@@ -8,7 +8,7 @@ and nothing else; the sandbox, whose profiles podman takes in its own language o
     COMPOSE=/path/of/docker-compose    Docker's Compose 2 (Debian 13: docker-compose), unless `docker compose` is there
     CHECK_PIP_CONFIG=/etc/pip.conf     of a package index of your own, as a build secret
     CHECK_VOLUMES=/a:/a:ro,/b:/b:ro    folders that this configuration names, mounted while images are built
-    CHECK_MIRROR=http://…/debian       where debootstrap gets its packages
+    CHECK_MIRROR=http://…/debian       where debootstrap gets its packages, if not where it does by itself
 """
 
 import json
@@ -21,7 +21,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from deploy.check.engine import BASE, HERE, MIRROR, NEEDED, Engine
+from deploy.check.engine import BASE, HERE, NEEDED, Engine
 
 PROJECT = HERE.parents[1]
 NAME = "holdfast-check"
@@ -74,7 +74,7 @@ class Check:
         return ran.stdout
 
     def build(self) -> None:
-        self.engine.make_base(os.environ.get("CHECK_MIRROR", MIRROR))
+        self.engine.make_base(os.environ.get("CHECK_MIRROR", ""))
         options = [f"--build-arg=PYTHON_IMAGE={BASE}"]
         if given := os.environ.get("CHECK_PIP_CONFIG"):
             options.append(f"--secret=id=pip,src={given}")

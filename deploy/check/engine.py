@@ -19,7 +19,6 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 NEEDED = ("podman", "crun", "debootstrap", "unshare", "nsenter")
 BASE = "localhost/python:3.11-slim-bookworm"
-MIRROR = "http://deb.debian.org/debian"
 PULSE_SECONDS = 0.5
 
 
@@ -83,14 +82,19 @@ class Engine:
             return True
         return False
 
-    def make_base(self, mirror: str = MIRROR) -> None:
-        """An image like python:3.11-slim-bookworm, out of Debian's packages, unless it is there already."""
+    def make_base(self, mirror: str = "") -> None:
+        """An image like python:3.11-slim-bookworm, out of Debian's packages, unless it is there already.
+
+        `mirror`: where debootstrap gets them; empty: where it does by itself.
+        """
         if self.has(BASE):
             return
         root = self.folder / "root"
         shutil.rmtree(root, ignore_errors=True)
         wanted = "--include=python3,python3-venv,python3-pip,ca-certificates"
-        subprocess.run(["debootstrap", "--variant=minbase", wanted, "bookworm", str(root), mirror], check=True)
+        subprocess.run(
+            ["debootstrap", "--variant=minbase", wanted, "bookworm", str(root), *filter(None, [mirror])], check=True
+        )
         # As in the official image: `python` is there, and pip may install beside it.
         for name in ("python", "python3"):
             (root / "usr/local/bin" / name).symlink_to("/usr/bin/python3")
