@@ -8,9 +8,6 @@ from typing import Any
 
 from documentation.contents import PROJECT
 
-# Of Django and django-q2, but with a behaviour or a use of ours.
-DJANGOS = ("migrate", "createsuperuser", "check")
-
 
 def own() -> Iterator[tuple[str, Any]]:
     """Name and instance of each command of the project's apps. Needs Django to be set up."""

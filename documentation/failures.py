@@ -1,10 +1,10 @@
 """The page `reference/errors.md`: every failure that the code knows, read out of the places that raise it."""
 
 import ast
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 
 from documentation.contents import PROJECT
 
@@ -19,7 +19,6 @@ class Failure:
     kind: str
     code: str | None
     message: str | None
-    where: str
 
 
 @dataclass
@@ -79,20 +78,19 @@ def kinds() -> dict[str, Kind]:
 
     def add(declared: type[errors.WireError]) -> None:
         meaning = (declared.__doc__ or "").strip() if declared.__doc__ != (declared.__base__.__doc__ or "") else ""
-        found.setdefault(declared.__name__, Kind(declared.__name__, declared.status, declared.type, meaning))
+        kind = "of what there was too much" if declared is errors.RateLimited else f"`{declared.type}`"
+        found.setdefault(declared.__name__, Kind(declared.__name__, declared.status, kind, meaning))
         for below in declared.__subclasses__():
             if below.__module__.split(".")[0] in PACKAGES:
                 add(below)
 
     add(errors.WireError)
-    for where, module in parsed:
-        constants = {
-            target.id: value
-            for statement in module.body
-            if isinstance(statement, ast.Assign)
-            for target in statement.targets
-            if isinstance(target, ast.Name) and (value := text_of(statement.value, {})) is not None
-        }
+    said = _said_by_classes(parsed)
+    for name, (code, message) in said.items():
+        if name in found and message:  # it is raised without a word more
+            found[name].failures.append(Failure(name, code, message))
+    for _, module in parsed:
+        constants = _constants(module)
         for call in (each for each in ast.walk(module) if isinstance(each, ast.Call)):
             kind = name_of(call.func)
             if kind not in found:
@@ -101,9 +99,39 @@ def kinds() -> dict[str, Kind]:
             message = text_of(call.args[0] if call.args else given.get("message"), constants)
             if isinstance(call.func, ast.Attribute) and call.func.attr == "of":
                 message = f"No {message or '…'} found with id '…'."
-            code = text_of(given.get("code"), constants)
-            found[kind].failures.append(Failure(kind, code, message, where))
+            of_class = said.get(kind, (None, None))
+            code = text_of(given.get("code"), constants) or of_class[0]
+            found[kind].failures.append(Failure(kind, code, message or of_class[1]))
     return found
+
+
+def _constants(module: ast.Module) -> dict[str, str]:
+    """The module's names for texts."""
+    return {
+        target.id: value
+        for statement in module.body
+        if isinstance(statement, ast.Assign)
+        for target in statement.targets
+        if isinstance(target, ast.Name) and (value := text_of(statement.value, {})) is not None
+    }
+
+
+def _said_by_classes(parsed: list[tuple[str, ast.Module]]) -> dict[str, tuple[str | None, str | None]]:
+    """Code and message that a class of failures gives itself, in what it hands to `super().__init__`."""
+    found = {}
+    for where, module in parsed:
+        for declared in (each for each in ast.walk(module) if isinstance(each, ast.ClassDef)):
+            for call in (each for each in ast.walk(declared) if isinstance(each, ast.Call)):
+                if isinstance(call.func, ast.Attribute) and call.func.attr == "__init__" and call.args:
+                    code = next((word.value for word in call.keywords if word.arg == "code"), None)
+                    loaded = vars(sys.modules[_module(where)]) if _module(where) in sys.modules else {}
+                    constants = {name: value for name, value in loaded.items() if isinstance(value, str)}
+                    found[declared.name] = text_of(code, constants), text_of(call.args[0], constants)
+    return found
+
+
+def _module(where: str) -> str:
+    return where.removesuffix(".py").replace("/", ".")
 
 
 def _imported(parsed: list[tuple[str, ast.Module]]) -> None:
@@ -114,7 +142,7 @@ def _imported(parsed: list[tuple[str, ast.Module]]) -> None:
     for where, module in parsed:
         for declared in module.body:
             if isinstance(declared, ast.ClassDef) and any(name_of(base) in names for base in declared.bases):
-                importlib.import_module(Path(where).with_suffix("").as_posix().replace("/", "."))
+                importlib.import_module(_module(where))
 
 
 def grammar() -> list[tuple[str, str]]:
@@ -137,13 +165,7 @@ def of_runs() -> list[tuple[str, str]]:
     for where, module in sources():
         if not where.startswith(("runs/", "assistant_site/llm/")):
             continue
-        constants = {
-            target.id: value
-            for statement in module.body
-            if isinstance(statement, ast.Assign)
-            for target in statement.targets
-            if isinstance(target, ast.Name) and (value := text_of(statement.value, {})) is not None
-        }
+        constants = _constants(module)
         for each in ast.walk(module):
             code = message = None
             if isinstance(each, ast.Call) and name_of(each.func) in ("ModelFailed", "failed") and len(each.args) > 1:
@@ -197,7 +219,7 @@ def page() -> str:
         for kind in found:
             if not kind.failures and kind.name != "MethodNotAllowed":
                 continue
-            parts.append(f"### {kind.name}\n\nType `{kind.type}`. {' '.join(kind.meaning.split())}\n")
+            parts.append(f"### {kind.name}\n\nType: {kind.type}. {' '.join(kind.meaning.split())}\n")
             rows = [(each.code or "", each.message) for each in kind.failures if each.message]
             if kind.name == "MethodNotAllowed":
                 rows = [("method_not_supported", "Not allowed to … on ….")]

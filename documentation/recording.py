@@ -24,7 +24,7 @@ from documentation import results
 from documentation.schemas import Schemas
 
 _PREFIX = re.compile(r"^(/api)?/v1(?=/)")
-_FIELD = re.compile(rb'name="([^"]+)"')
+_FIELD = re.compile(rb'(?<!file)name="([^"]+)"')
 _TESTS_NAMED = 3
 
 
@@ -77,7 +77,7 @@ class Recording:
         for name, _ in parse_qsl(parts.query, keep_blank_values=True):
             self.of_test.add((operation, "parameters", name))
         if isinstance(body, bytes):
-            names = {name.decode() for name in _FIELD.findall(body)} - {"handbook.md"}
+            names = {name.decode() for name in _FIELD.findall(body)}
             sent: Iterator[tuple[str, Any]] = ((re.sub(r"\[(\w+)\]", r".\1", name), "") for name in names)
         else:
             sent = properties_of(body)

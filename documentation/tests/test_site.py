@@ -186,6 +186,8 @@ def test_the_errors_of_the_code_are_in_the_reference(pages: dict[str, str]) -> N
         "Missing required parameter: '…'.",
         "| `unknown_parameter` |",
         "| `invalid_api_key` |",
+        "| `insufficient_quota` |",
+        "| `rate_limit_exceeded` |",
         "| `server_error` | Sorry, something went wrong. |",
     ):
         assert sentence.replace("No thread", "No …") in text or sentence in text, sentence
