@@ -93,7 +93,8 @@ class QuirkServer:
         self.requests: list[Request] = []
         self.connections = 0  # opened so far
         self.left = 0  # clients that closed before their answer ended
-        self._open: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+        self._open: set[asyncio.Task[None]] = set()
+        self._writers: list[asyncio.StreamWriter] = []
 
     @property
     def base_url(self) -> str:
@@ -120,16 +121,19 @@ class QuirkServer:
         server.close()
         for _ in range(10):  # so many steps at most until a connection that was just accepted is taken
             await asyncio.sleep(0)
-        for task, writer in self._open.items():
+        for task in self._open:
             task.cancel()
-            writer.transport.abort()  # a client that does not read keeps it open otherwise
         await asyncio.gather(*self._open, return_exceptions=True)
+        for writer in self._writers:
+            writer.transport.abort()  # a client that does not read keeps it open otherwise
+        await asyncio.sleep(0.01)  # which is done some steps later
 
     def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         task = self._loop.create_task(self._serve(reader, writer))
-        self._open[task] = writer  # from now on, though the task has not begun
-        task.add_done_callback(self._open.pop)
+        self._open.add(task)  # from now on, though the task has not begun
+        self._writers.append(writer)
+        task.add_done_callback(self._open.discard)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
