@@ -255,6 +255,7 @@ def test_while_it_is_joined_an_upload_can_be_cancelled_and_does_not_expire(
         age(lena, upload)
         with ThreadPoolExecutor(1) as elsewhere:
             assert not elsewhere.submit(expired).result()
+            elsewhere.submit(connection.close).result()  # that thread's own
 
     def cancelled() -> None:
         assert lena.post(f"uploads/{upload}/cancel")["status"] == "cancelled"

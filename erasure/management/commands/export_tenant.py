@@ -30,7 +30,7 @@ class Command(AuditedCommand):
         tenant = Tenant.objects.filter(name=name).first() or Tenant.objects.filter(pk=name).first()
         if tenant is None:
             raise CommandError(f"There is no tenant {name}.")
-        os.umask(0o077)
+        before = os.umask(0o077)  # what is written is for its owner only
         try:
             (folder / "files").mkdir(parents=True, exist_ok=True)
             log.record_row(tenant, "exported")
@@ -38,6 +38,8 @@ class Command(AuditedCommand):
             missing = self._write_files(tenant, folder / "files")
         except OSError as error:
             raise CommandError(f"{folder} cannot be written: {error.strerror or error}.") from None
+        finally:
+            os.umask(before)
         self.stdout.write(f"{objects:,} objects of {tenant.name} ({tenant.pk}) are in {folder}.")
         if missing:
             raise CommandError(f"The storage has lost the bytes of {len(missing)} files: {', '.join(missing[:10])}.")
