@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, connections
 from django.utils import timezone
 
 from assistant_site.tests.callers import Answer, Caller, LiveCaller, LocalCaller
@@ -255,7 +255,7 @@ def test_while_it_is_joined_an_upload_can_be_cancelled_and_does_not_expire(
         age(lena, upload)
         with ThreadPoolExecutor(1) as elsewhere:
             assert not elsewhere.submit(expired).result()
-            elsewhere.submit(connection.close).result()  # that thread's own
+            elsewhere.submit(connections.close_all).result()  # that thread's own
 
     def cancelled() -> None:
         assert lena.post(f"uploads/{upload}/cancel")["status"] == "cancelled"
