@@ -193,7 +193,8 @@ def test_a_message_that_is_too_large(lena: LiveCaller) -> None:
         page.hear()
         with contextlib.suppress(ConnectionClosed):  # it is told at its head, before all of it was sent
             page.socket.send("x" * (33 * 1024 * 1024))
-        assert closing_code(page) == 1009
+        # Where the server closes while more is on its way, TCP may throw its last word away.
+        assert closing_code(page) in (1009, None)
 
 
 @pytest.mark.slow
