@@ -338,6 +338,7 @@ async def tls_server(folder: Path, name: str, answer: bytes) -> AsyncIterator[tu
         yield server.sockets[0].getsockname()[1], ssl.create_default_context(cadata=pem.decode()), asked
     finally:
         server.close()
+        await asyncio.sleep(0.1)  # a client that refused it has left; until that is seen its connection stays open
 
 
 def test_tls_is_verified_against_the_name(tmp_path: Path) -> None:

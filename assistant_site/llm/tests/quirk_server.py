@@ -93,8 +93,7 @@ class QuirkServer:
         self.requests: list[Request] = []
         self.connections = 0  # opened so far
         self.left = 0  # clients that closed before their answer ended
-        self._open: set[asyncio.Task[None]] = set()
-        self._writers: list[asyncio.StreamWriter] = []
+        self._open: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     @property
     def base_url(self) -> str:
@@ -121,19 +120,16 @@ class QuirkServer:
         server.close()
         for _ in range(10):  # so many steps at most until a connection that was just accepted is taken
             await asyncio.sleep(0)
-        for task in self._open:
+        for task, writer in self._open.items():
             task.cancel()
-        await asyncio.gather(*self._open, return_exceptions=True)
-        for writer in self._writers:
             writer.transport.abort()  # a client that does not read keeps it open otherwise
-        await asyncio.sleep(0.01)  # which is done some steps later
+        await asyncio.gather(*self._open, return_exceptions=True)
 
     def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         task = self._loop.create_task(self._serve(reader, writer))
-        self._open.add(task)  # from now on, though the task has not begun
-        self._writers.append(writer)
-        task.add_done_callback(self._open.discard)
+        self._open[task] = writer  # from now on, though the task has not begun
+        task.add_done_callback(self._open.pop)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
