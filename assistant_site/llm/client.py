@@ -29,7 +29,6 @@ Quirks, all texts, switch on what a provider cannot be seen to need (`Endpoint.q
 import asyncio
 import logging
 import random
-import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 
@@ -133,14 +132,12 @@ class Asking:
                 gen_ai__request__top_p=options.get("top_p"),
                 gen_ai__request__max_tokens=limits[0] if limits else None,
             )
-        self._asked_at = time.perf_counter()
 
     def began(self) -> None:
         """The first event is here."""
-        self._clock.began()
-        if self._span is not spans.NOTHING:
-            self._span.event("gen_ai.first_token")
-            self._span.set(gen_ai__response__time_to_first_chunk=time.perf_counter() - self._asked_at)
+        seconds = self._clock.began()
+        self._span.event("gen_ai.first_token")
+        self._span.set(gen_ai__response__time_to_first_chunk=seconds)
 
     def finished(self, turn: TurnFinished) -> None:
         usage = turn.usage

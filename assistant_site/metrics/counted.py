@@ -159,9 +159,11 @@ class Asking:
         self._seconds = MODEL_SECONDS.labels(self._model)  # a zero, so that failures of one that never answers are all
         self._began = time.perf_counter()
 
-    def began(self) -> None:
-        """The provider's first piece is here."""
-        MODEL_FIRST_SECONDS.labels(self._model).observe(time.perf_counter() - self._began)
+    def began(self) -> float:
+        """The provider's first piece is here. Returns the seconds that it took."""
+        seconds = time.perf_counter() - self._began
+        MODEL_FIRST_SECONDS.labels(self._model).observe(seconds)
+        return seconds
 
     def finished(self, prompt_tokens: int, completion_tokens: int) -> None:
         """The answer is whole."""
