@@ -115,6 +115,19 @@ def live(stack: Stack, django_db_blocker: Any) -> Iterator[Stack]:
         yield stack
 
 
+def _keeps_its_rows(item: pytest.Item) -> bool:
+    """Whether the test works on the database without a transaction that is rolled back after it."""
+    names = set(getattr(item, "fixturenames", ()))
+    return "django_db_setup" in names and "db" not in names and item.get_closest_marker("django_db") is None
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files whose tests leave rows behind come last, so that the others meet the empty tables that they count on."""
+    leaving = {item.path for item in items if _keeps_its_rows(item)}
+    items.sort(key=lambda item: item.path in leaving)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]

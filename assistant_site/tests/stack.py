@@ -176,9 +176,12 @@ class Stack:
     @classmethod
     @contextlib.contextmanager
     def workers_of_others_rest(cls) -> Iterator[None]:
-        """Meanwhile the workers of all running stacks are stopped: runs are for those that are started now."""
+        """Meanwhile the workers of all running stacks are stopped, also those of ingestion.
+
+        Runs and files are for those that are started now.
+        """
         resting = [(stack, name) for stack in cls.started for name, member in stack._members.items() if member.process]
-        resting = [(stack, name) for stack, name in resting if name.startswith("worker-")]
+        resting = [(stack, name) for stack, name in resting if name.startswith(("worker-", "ingestion-"))]
         for stack, name in resting:
             stack.stop(name)
         try:
