@@ -119,12 +119,19 @@ def create_application_with_body(self: Any, protocol: Any, scope: dict[str, Any]
     return _create_application(self, protocol, scope)
 
 
+CLOSING_SECONDS = 30  # for a client that still sends when it is refused
+
+
 class BoundedFactory(ws_protocol.WebSocketFactory):  # type: ignore[misc]
-    """Messages up to MAX_BODY_MB, where daphne's limit of 1 MB would also break what goes out; refusals with a code."""
+    """Messages up to MAX_BODY_MB, where daphne's limit of 1 MB would also break what goes out; refusals with a code.
+
+    Who sends a larger one is told while it is on its way, and reads that when all of it was sent. What comes until
+    then is thrown away; a connection that is closed before, with bytes unread, would take the code with it.
+    """
 
     def setProtocolOptions(self, **options: Any) -> None:  # noqa: N802 autobahn's name
         limits = {"maxMessagePayloadSize": settings.MAX_BODY_BYTES, "maxFramePayloadSize": settings.MAX_BODY_BYTES}
-        super().setProtocolOptions(**(options | limits), failByDrop=False)
+        super().setProtocolOptions(**(options | limits), failByDrop=False, closeHandshakeTimeout=CLOSING_SECONDS)
 
 
 MOST_UNSENT = 256 * 1024

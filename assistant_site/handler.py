@@ -40,10 +40,8 @@ Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
 Send = Callable[[Mapping[str, Any]], Awaitable[None]]
 
-
 SPAN = "holdfast.span"  # in the scope of a request, where it is traced
 UNTRACED = frozenset({"/healthz", "/readyz", "/health", "/metrics"})  # what machines ask every few seconds
-METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"})
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -130,7 +128,7 @@ class Handler(ASGIHandler):
         """The span of a request, below the caller's own if callers are trusted with that, else with a link to it."""
         if not spans.are_recorded() or scope["path"] in UNTRACED:
             return spans.NOTHING
-        method = scope["method"] if scope["method"] in METHODS else "_OTHER"
+        method = scope["method"] if scope["method"] in counted.METHODS else "_OTHER"
         named = next((value for name, value in scope["headers"] if name == b"traceparent"), b"").decode("latin-1")
         trusted = settings.TRACES_TRUST_CALLERS and named
         span = scope[SPAN] = spans.span(
@@ -169,7 +167,7 @@ class Handler(ASGIHandler):
         span = scope.get(SPAN, spans.NOTHING)
         if span is spans.NOTHING and not settings.ACCESS_LOG:
             return
-        method = scope["method"] if scope["method"] in METHODS else "_OTHER"
+        method = scope["method"] if scope["method"] in counted.METHODS else "_OTHER"
         status, named = response.status_code, response.headers.get("x-request-id")
         tenant = scope_of(response)
         tenant = "" if tenant in (rows.CLOSED, rows.EVERYTHING) else tenant

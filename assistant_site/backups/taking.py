@@ -21,6 +21,7 @@ from django.conf import settings
 from django.db import connection, transaction
 from django.db.migrations.recorder import MigrationRecorder
 
+from assistant_site import owner_only
 from assistant_site.backups import contents, programs
 from assistant_site.backups.contents import CannotBackUp, Manifest
 from files import blobs, moving, storage
@@ -44,30 +45,28 @@ def take(
         program, version = programs.found("pg_dump", least=programs.server_version(), folder=programs_in)
     except programs.NoProgram as problem:
         raise CannotBackUp(str(problem)) from None
-    before = os.umask(0o077)
     try:
-        _make(folder)
-        with blobs.kept() as is_alone:
-            if not is_alone:
-                raise CannotBackUp("Another backup is being taken just now. Wait for its end.")
-            manifest = _snapshot(folder, program, version, with_files=with_files, tell=tell)
-            with open(folder / f"{contents.SUMS}.part", "w") as sums:
-                if with_files:
-                    _copy_files(folder, manifest, sums, threads, tell)
-                _copy_secrets(folder)
-                manifest.write(folder)
-                for name in (contents.DATABASE, contents.SECRETS, contents.MANIFEST):
-                    if (folder / name).is_file():
-                        sums.write(f"{contents.sha256_of(folder / name)}  {name}\n")
-        (folder / _LIST).unlink()
-        os.sync()  # the last file says that all others are there
-        (folder / f"{contents.SUMS}.part").rename(folder / contents.SUMS)
-        os.sync()
+        with owner_only.files():
+            _make(folder)
+            with blobs.kept() as is_alone:
+                if not is_alone:
+                    raise CannotBackUp("Another backup is being taken just now. Wait for its end.")
+                manifest = _snapshot(folder, program, version, with_files=with_files, tell=tell)
+                with open(folder / f"{contents.SUMS}.part", "w") as sums:
+                    if with_files:
+                        _copy_files(folder, manifest, sums, threads, tell)
+                    _copy_secrets(folder)
+                    manifest.write(folder)
+                    for name in (contents.DATABASE, contents.SECRETS, contents.MANIFEST):
+                        if (folder / name).is_file():
+                            sums.write(f"{contents.sha256_of(folder / name)}  {name}\n")
+            (folder / _LIST).unlink()
+            os.sync()  # the last file says that all others are there
+            (folder / f"{contents.SUMS}.part").rename(folder / contents.SUMS)
+            os.sync()
     except OSError as error:
         where = error.filename or folder
         raise CannotBackUp(f"{where} cannot be written: {error.strerror or error}. The backup is not whole.") from None
-    finally:
-        os.umask(before)
     return manifest
 
 

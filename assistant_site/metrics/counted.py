@@ -125,7 +125,8 @@ INGESTION_SECONDS = Histogram(
     registry=REGISTRY,
 )
 
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+# What callers may write there besides has no end, so it has no names in metrics and traces.
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"})
 _models: set[str] = set()
 
 
@@ -140,7 +141,7 @@ def of_model(name: str) -> str:
 
 def answered(method: str, route: str, status: int, seconds: float) -> None:
     """A request was answered; `route` is the pattern that it matched, never its path."""
-    count, times = _series_of(method if method in _METHODS else OTHER, route, status)
+    count, times = _series_of(method if method in METHODS else OTHER, route, status)
     count.inc()
     times.observe(seconds)
 

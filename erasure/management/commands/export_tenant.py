@@ -1,12 +1,12 @@
 """`manage.py export_tenant NAME FOLDER`: all that a tenant has, to take along."""
 
-import os
 from argparse import ArgumentParser
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError
 
+from assistant_site import owner_only
 from audit import log
 from audit.commands import AuditedCommand
 from erasure import export
@@ -30,16 +30,14 @@ class Command(AuditedCommand):
         tenant = Tenant.objects.filter(name=name).first() or Tenant.objects.filter(pk=name).first()
         if tenant is None:
             raise CommandError(f"There is no tenant {name}.")
-        before = os.umask(0o077)  # what is written is for its owner only
         try:
-            (folder / "files").mkdir(parents=True, exist_ok=True)
-            log.record_row(tenant, "exported")
-            objects = _write(folder / "objects.jsonl", export.everything(tenant))
-            missing = self._write_files(tenant, folder / "files")
+            with owner_only.files():
+                (folder / "files").mkdir(parents=True, exist_ok=True)
+                log.record_row(tenant, "exported")
+                objects = _write(folder / "objects.jsonl", export.everything(tenant))
+                missing = self._write_files(tenant, folder / "files")
         except OSError as error:
             raise CommandError(f"{folder} cannot be written: {error.strerror or error}.") from None
-        finally:
-            os.umask(before)
         self.stdout.write(f"{objects:,} objects of {tenant.name} ({tenant.pk}) are in {folder}.")
         if missing:
             raise CommandError(f"The storage has lost the bytes of {len(missing)} files: {', '.join(missing[:10])}.")
