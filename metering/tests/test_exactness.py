@@ -26,7 +26,7 @@ KINDS = [(end_user, period) for end_user in ("*", "0", "") for period in PERIODS
 def test_a_million_tokens_with_workers_killed(live: Stack, tmp_path: Path) -> None:
     with (
         Stack.workers_of_others_rest(),
-        Stack(folder=tmp_path, workers=2, ingestions=0, env=ENVIRONMENT) as stack,
+        Stack(folder=tmp_path, workers=2, env=ENVIRONMENT) as stack,
     ):
         trial = Trial(stack, tmp_path)
         trial.carry_out()
