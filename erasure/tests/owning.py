@@ -1,6 +1,6 @@
 """Tenants with one of everything."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +56,7 @@ def own_everything(caller: LocalCaller) -> dict[str, str]:
         ModelAlias(tenant=tenant, alias="a", model="b"),
         ModelProfile(tenant=tenant, model="b"),
         Price(tenant=tenant, model="b"),
-        Balance(tenant=tenant, budget=budget, began_on=day),
+        Balance(tenant=tenant, budget=budget, began_on=date(2020, 1, 1)),
         LedgerEntry(tenant=tenant, key=f"{things['run_id']}/1", kind="run", state="settled"),
         UsageDay(tenant=tenant, day=day, kind="run"),
         McpServer(tenant=tenant, label="x", url="https://example.com/mcp"),
