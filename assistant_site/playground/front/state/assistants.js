@@ -1,8 +1,8 @@
 // The tenant's assistants, and the one that answers.
 
-import { computed, signal } from "@preact/signals";
+import { batch, computed, effect, signal } from "@preact/signals";
 import { all, get, postOnce, post, remove } from "../core/api.js";
-import { isIn } from "../core/session.js";
+import { isIn, token } from "../core/session.js";
 import { settings } from "../core/settings.js";
 import { t } from "../core/i18n.js";
 import { hear, tell } from "../core/tabs.js";
@@ -43,12 +43,30 @@ let isKept = () => false;
 /** While `test()` holds, the chosen assistant stays in the list, even if it is deleted elsewhere. */
 export const keepWhile = (test) => (isKept = test);
 
-export async function loadAssistants() {
+let coming = null; // the list, as it was asked for last; null if it never came
+
+export function loadAssistants() {
+  const asked = readAssistants();
+  coming = asked;
+  asked.catch(() => coming === asked && (coming = null));
+  return asked;
+}
+
+async function readAssistants() {
+  const mine = token.value;
   const before = chosen.value;
   const found = await all("/assistants?order=desc");
+  if (token.value !== mine) return;
   const isMissing = before && isKept() && !found.some((each) => each.id === before.id);
   assistants.value = isMissing ? [before, ...found] : found;
 }
+
+/** Whoever signs in next sees nothing of whoever was here before. */
+effect(() => {
+  if (isIn.value) return;
+  coming = null;
+  batch(() => (assistants.value = models.value = []));
+});
 
 hear(({ type }) => type === "assistants" && isIn.value && loadAssistants().catch(() => {}));
 
@@ -78,8 +96,9 @@ export async function createAssistant(body) {
   return made;
 }
 
-/** The assistant that answers; the first visit's is made here. */
+/** The assistant that answers; the first visit's is made here. Whoever writes before the list has come waits for it. */
 export async function anyAssistant() {
+  if (!chosen.value) await (coming ?? loadAssistants());
   return (
     chosen.value ??
     createAssistant({

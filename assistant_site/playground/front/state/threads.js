@@ -1,7 +1,8 @@
 // The list of threads: pages, search, titles, archive.
 
-import { signal } from "@preact/signals";
+import { batch, effect, signal } from "@preact/signals";
 import { get, post, postOnce, remove } from "../core/api.js";
+import { isIn } from "../core/session.js";
 import { tell } from "../core/tabs.js";
 
 const PAGE = 30;
@@ -32,6 +33,17 @@ export async function loadThreads({ next = false } = {}) {
     if (mine === asked) loading.value = false;
   }
 }
+
+/** Whoever signs in next sees nothing of whoever was here before. */
+effect(() => {
+  if (isIn.value) return;
+  asked += 1;
+  batch(() => {
+    threads.value = [];
+    search.value = "";
+    hasMore.value = loading.value = showsArchived.value = false;
+  });
+});
 
 /** A new thread with its first message; stands at the top of the list at once. */
 export async function createThread(body, title) {

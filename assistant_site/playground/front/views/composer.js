@@ -2,7 +2,7 @@
 
 import { t, size } from "../core/i18n.js";
 import { complain, notice } from "../core/notices.js";
-import { changeAssistant, chosen } from "../state/assistants.js";
+import { anyAssistant, changeAssistant, chosen } from "../state/assistants.js";
 import { isBusy, isWaiting, send, stop } from "../state/conversation.js";
 import { asMessage, attach, begin, clear, detach, files, isUploading, text, write } from "../state/drafts.js";
 import { classes, html, useEffect, useLayoutEffect, useRef } from "../ui/html.js";
@@ -38,6 +38,11 @@ function offerAReader() {
 
 async function submit() {
   await turningOn;
+  try {
+    if (files.value.length) await anyAssistant(); // whose tools say who reads them
+  } catch (error) {
+    return complain(error);
+  }
   if (isBusy.value || isWaiting.value || isUploading.value) return;
   const message = asMessage(readers());
   if (!message.content.length && !message.attachments.length) return;

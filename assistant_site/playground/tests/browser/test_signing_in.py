@@ -3,8 +3,8 @@
 from playwright.sync_api import expect
 
 from assistant_site.operating.tests.staff import member
-from assistant_site.playground.tests.browser.visits import KEY, Visiting
-from assistant_site.tests.callers import LiveCaller, pauses
+from assistant_site.playground.tests.browser.visits import KEY, Visiting, hold_back
+from assistant_site.tests.callers import LiveCaller, new_tenant, pauses
 from assistant_site.tests.stack import Stack
 from tenants import actions
 
@@ -82,6 +82,33 @@ def test_a_second_tab_need_not_sign_in_and_signing_out_ends_both(vera: LiveCalle
         assert page.evaluate("sessionStorage.getItem('holdfast.token')") is None
     visit.expects("status of 40[13]")  # a program's token does not end with the page
     assert vera.get("assistants").status == 200
+
+
+def test_who_signs_in_next_sees_nothing_of_whoever_was_here(
+    playground: Stack, vera: LiveCaller, visiting: Visiting
+) -> None:
+    vera.assistant(name="Vera's own", model="demo-instant")
+    vera.thread("Vera's question")
+    visit = visiting()
+    page = visit.page
+    page.goto("/")
+    page.get_by_label("API token").fill(vera.token)
+    page.keyboard.press("Enter")
+    hers = page.get_by_role("link", name="Vera's question").or_(page.get_by_role("heading", name="Vera's own"))
+    expect(hers).to_have_count(2)
+    page.get_by_role("button", name="Settings", exact=True).click()
+    page.get_by_role("menuitem", name="Sign out").click()
+    assistants = hold_back(page, "**/v1/assistants?*")
+    threads = hold_back(page, "**/v1/threads?*order=desc*")
+
+    page.get_by_label("API token").fill(LiveCaller(*new_tenant("Next"), playground.url).token)
+    page.keyboard.press("Enter")
+
+    expect(visit.box()).to_be_visible()
+    expect(hers).to_have_count(0)
+    for route in assistants + threads:
+        route.continue_()
+    expect(page.get_by_role("heading", name="What shall we talk about?")).to_be_visible()
 
 
 def test_a_token_that_ends_meanwhile_leads_back_to_signing_in(vera: LiveCaller, visiting: Visiting) -> None:

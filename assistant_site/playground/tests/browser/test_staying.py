@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from assistant_site.playground.tests.browser.answers import model, slowly, words
-from assistant_site.playground.tests.browser.visits import Visit, Visiting, plain, refuse
+from assistant_site.playground.tests.browser.visits import Visit, Visiting, hold_back, plain, refuse
 from assistant_site.tests.cable import Cable
 from assistant_site.tests.callers import LiveCaller
 from assistant_site.tests.stack import Stack
@@ -160,3 +160,38 @@ def test_a_message_that_could_not_be_sent_is_not_lost(vera: LiveCaller, visit: V
     expect(visit.box()).to_have_value("Worth keeping")
     visit.page.unroute("**/v1/threads")
     assert "Worth keeping" in visit.ask("Worth keeping")
+
+
+def test_who_writes_before_the_assistants_have_come_is_answered_by_theirs(vera: LiveCaller, visit: Visit) -> None:
+    theirs = vera.assistant(name="Theirs", model="demo-instant")
+    held = hold_back(visit.page, "**/v1/assistants?*")
+    visit.open()
+    visit.send("Quickly written")
+    expect(visit.page.get_by_role("button", name="Stop", exact=True)).to_be_visible()
+    visit.page.wait_for_timeout(300)
+    assert not visit.thread()
+
+    held[0].continue_()
+
+    expect(visit.answers()).to_have_count(1)
+    visit.wait_for_rest()
+    [run] = vera.get(f"threads/{visit.thread()}/runs")["data"]
+    assert run["assistant_id"] == theirs
+    assert [each["id"] for each in vera.get("assistants")["data"]] == [theirs]
+
+
+def test_a_message_waits_for_assistants_that_could_not_be_read(vera: LiveCaller, visit: Visit) -> None:
+    theirs = vera.assistant(name="Theirs", model="demo-instant")
+    visit.expects("ERR_CONNECTION_REFUSED")
+    visit.page.route("**/v1/assistants?*", refuse)
+    visit.open()
+    told = visit.page.get_by_role("status").get_by_text("The server cannot be reached")
+    expect(told).to_be_visible()
+
+    visit.send("Worth keeping")
+
+    expect(visit.box()).to_have_value("Worth keeping")
+    assert not visit.thread()
+    visit.page.unroute("**/v1/assistants?*")
+    assert "Worth keeping" in visit.ask("Worth keeping")
+    assert [each["id"] for each in vera.get("assistants")["data"]] == [theirs]

@@ -48,6 +48,20 @@ def test_a_function_is_answered_by_hand(vera: LiveCaller, visit: Visit) -> None:
     assert outputs == ['{"sky": "blue"}', "rain <b>soon</b>"]
 
 
+def test_a_file_may_be_the_first_thing_that_is_sent(vera: LiveCaller, visit: Visit) -> None:
+    page = visit.open()
+    page.get_by_label("Add files", exact=True).set_input_files([RIVERS_FILE])
+    send = page.get_by_role("button", name="Send", exact=True)
+    send.click()
+
+    page.get_by_role("button", name="Turn on file search").click()
+    send.click()
+
+    expect(visit.answers()).to_have_count(1)
+    [assistant] = vera.get("assistants")["data"]
+    assert [tool["type"] for tool in assistant["tools"]] == ["file_search"]
+
+
 def test_a_run_that_waits_can_be_stopped(vera: LiveCaller, visit: Visit) -> None:
     vera.assistant(name="Weather", model="demo", tools=[WEATHER])
     visit.open()

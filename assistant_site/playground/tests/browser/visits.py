@@ -190,6 +190,13 @@ def plain(text: str) -> str:
     return " ".join(text.split())
 
 
+def hold_back(page: Page, pattern: str) -> list[Route]:
+    """The requests to these addresses as they come: they wait until somebody lets them go on."""
+    held: list[Route] = []
+    page.route(pattern, lambda route: held.append(route))
+    return held
+
+
 def refuse(route: Route) -> None:
     route.abort("connectionrefused")
 
