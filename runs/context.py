@@ -121,7 +121,7 @@ def thread_messages(run: Run, budget: int) -> list[Chat]:
 
 def keep_first(run: Run, kept: list[Chat], costs: list[int], left: int, budget: int) -> None:
     """Makes room for the thread's first message behind the newest ones; `kept` has the newest in front."""
-    first = thread_rows(run).order_by("pk").first()
+    first = first_message(run)
     shown = as_chat(first) if first is not None else None
     if shown is None or (cost := estimate_message(shown)) > budget // 4:
         return
@@ -156,6 +156,23 @@ def _older() -> Question[Message]:
     """A page of what a run sees of its thread before a message."""
     rows = Message.objects.across_tenants().filter(thread_id=Place("thread"), pk__lt=Place("before"))
     return Question(rows.exclude(run_id=Place("run")).order_by("-pk").only(*Said._fields)[:_PAGE])
+
+
+@cache
+def _from() -> Question[Message]:
+    """The first message that a run sees of its thread, or of those that come behind it."""
+    rows = Message.objects.across_tenants().filter(thread_id__gte=Place("thread")).exclude(run_id=Place("run"))
+    return Question(rows.order_by("thread_id", "pk").only(*Said._fields, "thread_id")[:1])
+
+
+def first_message(run: Run) -> Message | None:
+    """The thread's first message, if it is not of this run.
+
+    Asked for by the order of threads. Told to want the smallest id of this thread, PostgreSQL walks through messages of
+    all threads where this one has a good part of them: 5 ms, when it had 10,000 of 18,000.
+    """
+    first = next(iter(_from().ask(thread=run.thread_id, run=run.pk)), None)
+    return first if first is not None and first.thread_id == run.thread_id else None
 
 
 def newest_first(run: Run, most: int | None) -> Iterator[Message | Said]:

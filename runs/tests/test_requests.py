@@ -4,6 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from assistant_site.llm.tests.quirk_server import QuirkServer, said
 from assistant_site.tests.callers import LiveCaller, LocalCaller
@@ -193,6 +195,23 @@ def test_a_long_thread_is_not_read_as_a_whole(
     assert words[0] == "0"
     assert words[1:] == [str(number) for number in range(3000)][1 - len(words) :]
     assert 100 < len(words) < 200
+
+
+def test_a_threads_first_message_is_found_without_looking_at_others(alice: LocalCaller) -> None:
+    elder, thread, empty = (alice.post("threads")["id"] for _ in range(3))
+    for each in (elder, thread):
+        insert_messages(each, alice.tenant.pk, [draft(f"{number}") for number in range(3000)])
+    with connection.cursor() as cursor, CaptureQueriesContext(connection) as asked:
+        cursor.execute("ANALYZE threads_message")
+        first = context.first_message(Run(pk="run_none", thread_id=thread))
+        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {asked[-1]['sql']}")
+        [plan] = cursor.fetchone()[0]
+    assert first is not None
+    assert (first.thread_id, first.text) == (thread, "0")
+    scan = plan["Plan"]["Plans"][0]
+    assert (scan["Node Type"], scan["Index Name"]) == ("Index Scan", "messages_of_thread")
+    assert scan["Rows Removed by Filter"] == 0
+    assert context.first_message(Run(pk="run_none", thread_id=empty)) is None
 
 
 def test_another_runs_calls_are_not_replayed(lena: LiveCaller) -> None:
