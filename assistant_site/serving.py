@@ -11,6 +11,7 @@ from django.conf import settings
 
 APPLICATION = "assistant_site.asgi:application"
 _CLOSE_SECONDS = 5  # for the handler of a request whose client has left
+_BACKLOG = 2048  # connections that wait to be taken; who comes when there are so many tries again after a second
 _IDLE_SECONDS = 75  # after which a connection without a request is closed; longer than clients keep theirs
 
 
@@ -24,10 +25,12 @@ def serve() -> None:
 
 def with_daphne() -> None:
     from daphne.cli import CommandLineInterface
+    from daphne.endpoints import build_endpoint_description_strings
 
     from assistant_site.daphne_draining import DrainingServer
 
-    options = ["-b", settings.HOST, "-p", str(settings.PORT), "--application-close-timeout", str(_CLOSE_SECONDS)]
+    [where] = build_endpoint_description_strings(settings.HOST, settings.PORT)
+    options = ["-e", f"{where}:backlog={_BACKLOG}", "--application-close-timeout", str(_CLOSE_SECONDS)]
     command = CommandLineInterface()
     command.server_class = DrainingServer
     command.run([*options, "-v", "0", APPLICATION])  # 0: no line for each request
@@ -57,7 +60,7 @@ def with_uvicorn() -> None:
         reset_contextvars=True,  # whose rows may be seen belongs to the context: none may outlive its request
         workers=settings.WEB_PROCESSES,
     )
-    sockets = [listening_at(settings.HOST, settings.PORT)]
+    sockets = [listening_at(settings.HOST, settings.PORT, _BACKLOG)]
     if settings.WEB_PROCESSES == 1:
         uvicorn.Server(config).run(sockets)
     else:

@@ -12,7 +12,6 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 MOST_UNFINISHED = 64 * 1024  # bytes of a request's head, or of anything else around its body
 STALLED_SECONDS = 60
-_BACKLOG = 2048
 
 
 class BoundedProtocol(HttpToolsProtocol):
@@ -39,10 +38,10 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_complete()
 
 
-def listening_at(host: str, port: int) -> socket.socket:
+def listening_at(host: str, port: int, backlog: int) -> socket.socket:
     """A socket there, whose connections end when their reader takes nothing for too long. Raises OSError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    listener = socket.create_server((host, port), family=family, backlog=backlog)
     milliseconds: Any = getattr(socket, "TCP_USER_TIMEOUT", None)  # Linux; connections have it from their listener
     if milliseconds is not None:
         listener.setsockopt(socket.IPPROTO_TCP, milliseconds, STALLED_SECONDS * 1000)

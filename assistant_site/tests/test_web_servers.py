@@ -127,9 +127,23 @@ def test_a_reader_that_leaves_ends_its_stream_only(web: Stack, caller: LiveCalle
         assert caller.settled(thread, run)["status"] == "completed"
 
 
-def test_a_server_that_is_told_to_stop_lets_answers_end(server: str, web: Stack, caller: LiveCaller) -> None:
-    if server == "daphne":
-        pytest.skip("daphne cuts them off")
+def test_many_who_come_at_once_are_let_in(web: Stack) -> None:
+    """Also while the process does something else: with room for 50, the 51st would try again a second later."""
+    host, port = web.url.removeprefix("http://").split(":")
+    process = psutil.Process(web.pid("web-1"))
+    process.suspend()
+    try:
+        connections = [socket.create_connection((host, int(port)), timeout=20) for _ in range(500)]
+    finally:
+        process.resume()
+    for connection in connections:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    for connection in connections:
+        assert connection.recv(65_536).startswith(b"HTTP/1.1 200")
+        connection.close()
+
+
+def test_a_server_that_is_told_to_stop_lets_answers_end(web: Stack, caller: LiveCaller) -> None:
     with QuirkServer(slowly(30, 0.05)) as provider:
         answer, raw = following(caller, provider)
         psutil.Process(web.pid("web-1")).terminate()
