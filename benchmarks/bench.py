@@ -136,6 +136,7 @@ class Bench:
     async def streams(self, site: Site) -> None:
         for count in [1, 8, 64] if self.options.quick else self.options.levels:
             if site is self.sites[0]:
+                self.model.close()
                 began = clock()
                 firsts = await asyncio.gather(*(talk.ask_model(self.model, USUAL) for _ in range(count)))
                 self._note_streams(BARE, count, [first for first, _ in firsts], clock() - began)
@@ -145,6 +146,7 @@ class Bench:
 
     async def _streams_at_once(self, site: Site, count: int, section: str = "") -> None:
         assistant, threads = await site.assistant(USUAL), await site.tagged(count)
+        site.client.close()  # each stream has another caller, whose connection is new
         meter, began = self._meter(site), clock()
         runs = await asyncio.gather(
             *(talk.stream_run(site.client, thread, assistant, talk.expected(USUAL, tag)) for thread, tag in threads)
