@@ -6,11 +6,8 @@ given to any token, so it proves nothing, and only what was made here may be end
 
 import functools
 import hmac
-import logging
-import time
 from collections.abc import Callable
 from datetime import timedelta
-from ipaddress import IPv6Address, ip_network
 from typing import Any, Concatenate, ParamSpec
 from urllib.parse import urlsplit
 
@@ -19,8 +16,8 @@ from django.http import HttpRequest, JsonResponse
 from django.middleware.csrf import CsrfViewMiddleware
 from django.views.decorators.csrf import csrf_exempt
 
-from assistant_site import valkey
 from assistant_site.db import scope
+from assistant_site.guessing import Guesses
 from assistant_site.staff import content
 from assistant_site.wire import rest
 from assistant_site.wire.errors import (
@@ -34,16 +31,13 @@ from assistant_site.wire.errors import (
 from assistant_site.wire.headers import client_address
 from audit import log, staff
 from audit.models import ActorKind
-from tenants import actions, auth, networks
+from tenants import actions, auth
 from tenants.models import ApiToken, MadeFor, Tenant
-
-logger = logging.getLogger(__name__)
 
 NAME = "Playground"
 LASTS = timedelta(hours=24)
 LASTS_FOR_STAFF = timedelta(hours=12)
 MOST_SHOWN = 50
-WRONG_KEYS_A_MINUTE = 10  # from one address
 PERMISSION = "tenants.add_apitoken"
 
 P = ParamSpec("P")
@@ -106,54 +100,21 @@ def check_key(key: str, address: str) -> None:
             "This server has no key for its playground (PLAYGROUND_KEY). Sign in with an API token instead.",
             code="playground_key_off",
         )
-    attempts = Attempts(address)
-    attempts.check()
+    guesses = Guesses("playground-key", address)
+    if guesses.are_too_many():
+        raise RateLimited(
+            "Too many wrong keys from your address. Wait a minute, then open the link that the last start of "
+            "Holdfast has printed.",
+            "requests",
+            seconds=guesses.seconds_left,
+        )
     if not hmac.compare_digest(key.encode(), settings.PLAYGROUND_KEY.encode()):
-        attempts.count()
+        guesses.count()
         raise Unauthorized(
             "This link is not valid any more: its key is another one now. Open the link that the last start of "
             "Holdfast has printed, or sign in with an API token.",
             code="invalid_playground_key",
         )
-
-
-class Attempts:
-    """Wrong keys from one address in the present minute, in all processes. Without Valkey none is counted."""
-
-    def __init__(self, address: str) -> None:
-        self.seconds_left = 60 - time.time() % 60
-        self.key = f"holdfast:playground:{int(time.time() // 60)}:{_neighbourhood(address)}"
-
-    def check(self) -> None:
-        try:
-            seen = int(valkey.blocking().get(self.key) or 0)
-        except (valkey.Failed, OSError) as error:
-            logger.warning("Wrong keys of the playground are not counted: %s", error)
-            return
-        if seen >= WRONG_KEYS_A_MINUTE:
-            raise RateLimited(
-                "Too many wrong keys from your address. Wait a minute, then open the link that the last start of "
-                "Holdfast has printed.",
-                "requests",
-                seconds=self.seconds_left,
-            )
-
-    def count(self) -> None:
-        try:
-            with valkey.blocking().pipeline() as pipe:
-                pipe.incr(self.key)
-                pipe.expire(self.key, 120)
-                pipe.execute()
-        except (valkey.Failed, OSError) as error:
-            logger.warning("Wrong keys of the playground are not counted: %s", error)
-
-
-def _neighbourhood(address: str) -> str:
-    """The address, or the network of an IPv6 one: a single customer has at least so many."""
-    found = networks.address(address)
-    if isinstance(found, IPv6Address):
-        return str(ip_network((found, 64), strict=False))
-    return str(found or "unknown")
 
 
 # --- As staff --------------------------------------------------------------------------------------------------------

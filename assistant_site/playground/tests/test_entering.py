@@ -9,9 +9,8 @@ from django.test import Client
 from django.utils import timezone
 from pytest_django import Settings
 
-from assistant_site import valkey
+from assistant_site import guessing, valkey
 from assistant_site.operating.tests.staff import member
-from assistant_site.playground import entering
 from assistant_site.tests.callers import LocalCaller
 from audit.models import AuditEntry
 from tenants import actions, auth, deletion
@@ -141,10 +140,10 @@ def test_a_suspended_tenant_is_not_entered(alice: LocalCaller) -> None:
 
 
 def test_too_many_wrong_keys_from_one_address_end_the_trying(alice: LocalCaller, address: str) -> None:
-    for _ in range(entering.WRONG_KEYS_A_MINUTE):
+    for _ in range(guessing.MOST_A_MINUTE):
         assert enter("wrong", address=address).status_code in (401, 429)  # a minute may begin between
     neighbour = address.removesuffix("::1") + ":1::9"
-    refused = [enter("wrong", address=neighbour) for _ in range(entering.WRONG_KEYS_A_MINUTE)][-1]
+    refused = [enter("wrong", address=neighbour) for _ in range(guessing.MOST_A_MINUTE)][-1]
     if refused.status_code == 401:  # the minute began just now
         refused = enter("wrong", address=address)
     assert refused.status_code == 429
@@ -154,7 +153,7 @@ def test_too_many_wrong_keys_from_one_address_end_the_trying(alice: LocalCaller,
 
 
 def test_the_right_key_costs_nothing_however_often(alice: LocalCaller, address: str) -> None:
-    for _ in range(entering.WRONG_KEYS_A_MINUTE + 2):
+    for _ in range(guessing.MOST_A_MINUTE + 2):
         assert enter(address=address).status_code == 200
 
 
