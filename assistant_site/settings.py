@@ -391,7 +391,7 @@ UNFOLD = {
     "SITE_URL": "/",
     "SITE_ICON": "assistant_site.operating.navigation.mark",
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": "/favicon.ico"}],
-    "LOGIN": {"form": "assistant_site.staff.entrance.LoginForm"},
+    "LOGIN": {"form": "assistant_site.operating.entrance.LoginForm"},
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
     "STYLES": ["assistant_site.operating.navigation.styles"],
