@@ -6,6 +6,7 @@ start with one sentence that says which variable it is and what it may be.
 """
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -24,11 +25,12 @@ _from_file = dotenv_values(_file) if _file.is_file() else {}
 
 
 class WrongSetting(SystemExit):
-    """Ends the process with a sentence on standard error and exit code 1."""
+    """Ends the process with a sentence on standard error and exit code 1, which has no password of an address."""
 
     def __init__(self, name: str, value: str, expected: str) -> None:
+        shown = re.sub(r"//.*@", "//…@", value)
         super().__init__(
-            f"Holdfast cannot start: {name} must be {expected}, but is {value!r}. "
+            f"Holdfast cannot start: {name} must be {expected}, but is {shown!r}. "
             "Change it in the environment or in the file .env."
         )
 

@@ -1,5 +1,6 @@
 """`manage.py up` as a program: what the supervisor says goes to standard output, and why it cannot start ends it."""
 
+import contextlib
 import sys
 
 from assistant_site.embedded import supervisor
@@ -14,5 +15,6 @@ def main() -> None:
 
 
 def _say(text: str) -> None:
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
+    with contextlib.suppress(OSError):  # the terminal or the pipe is gone: all the more is everything to end in order
+        sys.stdout.write(f"{text}\n")
+        sys.stdout.flush()

@@ -1,5 +1,6 @@
 """The embedded PostgreSQL and Valkey: real servers in a small folder of their own."""
 
+import io
 import os
 import shutil
 import signal
@@ -7,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -15,7 +16,7 @@ import pytest
 import redis
 from pytest_django import Settings
 
-from assistant_site.embedded import address
+from assistant_site.embedded import address, supervisor, up
 from assistant_site.embedded.account import account_for
 from assistant_site.embedded.children import Child, Log
 from assistant_site.embedded.commands import needs_servers
@@ -556,3 +557,22 @@ def test_the_settings_say_where_the_sandbox_is(variables: dict[str, str], expect
         .removeprefix("Holdfast cannot start: ")
         .startswith(expected)
     )
+
+
+def test_who_listens_no_more_does_not_keep_it_from_ending_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A terminal that was closed, a pipe that is read no further."""
+    said = []
+
+    def stopping(say: Callable[[str], None]) -> None:
+        say("Stopping")
+        said.append("and so it did")
+
+    class Gone(io.StringIO):
+        def flush(self) -> None:
+            raise BrokenPipeError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", Gone())
+        patch.setattr(supervisor, "run", stopping)
+        up.main()
+    assert said == ["and so it did"]

@@ -67,3 +67,15 @@ def test_a_file_that_is_missing_or_no_text_stops_the_start_with_a_sentence(
     (tmp_path / "none").write_bytes(b"\xff\xfe\x80")
     with pytest.raises(SystemExit, match="it is not text"):
         environment.text("LIGHTHOUSE")
+
+
+@pytest.mark.parametrize("value", ["mysql://ada:hun/ter2@db/x", "tcp://:hunter2@h", "mysql://ada:hunt@er2@db/x"])
+def test_a_refused_address_is_repeated_without_its_password(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    monkeypatch.setenv("LIGHTHOUSE", value)
+
+    with pytest.raises(environment.WrongSetting) as refused:
+        environment.url("LIGHTHOUSE", schemes=("postgres",))
+
+    told = str(refused.value)
+    assert "LIGHTHOUSE must be an address that begins with postgres://" in told
+    assert [part for part in ("hun", "er2") if part in told] == []

@@ -61,7 +61,7 @@ def test_the_bytes_of_files_lie_beside_by_their_ids(alice: LocalCaller, tmp_path
 
 def test_broken_off_it_goes_on(alice: LocalCaller, tmp_path: Path) -> None:
     file = alice.upload("a.txt", b"whole")
-    (tmp_path / "files").mkdir()
+    exported(alice, tmp_path)
     (tmp_path / "files" / file).write_bytes(b"ha")
     (tmp_path / "files" / f"{file}.unfinished").write_bytes(b"ha")
     exported(alice, tmp_path)
@@ -86,3 +86,22 @@ def test_an_export_is_in_the_audit_log(alice: LocalCaller, tmp_path: Path) -> No
 def test_a_tenant_that_is_not_there_is_told(db: None, tmp_path: Path) -> None:
     with pytest.raises(CommandError, match="There is no tenant nobody"):
         call_command("export_tenant", "nobody", str(tmp_path))
+
+
+def test_a_folder_is_of_one_tenant(alice: LocalCaller, bob: LocalCaller, tmp_path: Path) -> None:
+    file = alice.upload("a.txt", b"a")
+    exported(alice, tmp_path)
+    told = (tmp_path / "objects.jsonl").read_bytes()
+
+    with pytest.raises(CommandError, match="has something else in it"):
+        exported(bob, tmp_path)
+
+    assert (tmp_path / "objects.jsonl").read_bytes() == told
+    assert exported(alice, tmp_path)["file"][0]["id"] == file
+
+
+def test_a_folder_with_other_things_is_left_alone(alice: LocalCaller, tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("mine")
+    with pytest.raises(CommandError, match="has something else in it"):
+        exported(alice, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]

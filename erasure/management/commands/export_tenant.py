@@ -14,11 +14,14 @@ from files.models import File
 from files.storage import BlobMissing, Streamed
 from tenants.models import Tenant
 
+MARK = "tenant"  # a file with the id of the tenant that the folder is of
+
 
 class Command(AuditedCommand):
     help = (
         "Writes what a tenant has into FOLDER: objects.jsonl, an object of the API in each line, and files/, the bytes "
-        "of each file by its id. Broken off, it goes on when called again: files that are there are not written again."
+        "of each file by its id; the file `tenant` says whose it is. Broken off, it goes on when called again: files "
+        "that are there are not written again."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -32,7 +35,8 @@ class Command(AuditedCommand):
             raise CommandError(f"There is no tenant {name}.")
         try:
             with owner_only.files():
-                (folder / "files").mkdir(parents=True, exist_ok=True)
+                _claim(folder, tenant)
+                (folder / "files").mkdir(exist_ok=True)
                 log.record_row(tenant, "exported")
                 objects = _write(folder / "objects.jsonl", export.everything(tenant))
                 missing = self._write_files(tenant, folder / "files")
@@ -54,6 +58,16 @@ class Command(AuditedCommand):
             except BlobMissing:
                 missing.append(file.pk)
         return missing
+
+
+def _claim(folder: Path, tenant: Tenant) -> None:
+    """Makes the folder this tenant's. Raises CommandError if there is anything else in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    mark = folder / MARK
+    is_marked = mark.is_file() and mark.read_text(errors="replace").strip() == tenant.pk
+    if not is_marked and any(folder.iterdir()):
+        raise CommandError(f"{folder} has something else in it. Name a folder that is new, empty, or this tenant's.")
+    mark.write_text(f"{tenant.pk}\n")
 
 
 def _write(path: Path, pieces: Any) -> int:
