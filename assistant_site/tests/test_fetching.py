@@ -338,7 +338,9 @@ async def tls_server(folder: Path, name: str, answer: bytes) -> AsyncIterator[tu
         yield server.sockets[0].getsockname()[1], ssl.create_default_context(cadata=pem.decode()), asked
     finally:
         server.close()
-        await asyncio.sleep(0.1)  # a client that refused it has left; until that is seen its connection stays open
+        async with asyncio.timeout(10):  # a client that refused it has left; until that is seen its connection is open
+            while server._active_count:  # type: ignore[attr-defined]  # noqa: ASYNC110 wait_closed waits for nobody in 3.11
+                await asyncio.sleep(0.01)
 
 
 def test_tls_is_verified_against_the_name(tmp_path: Path) -> None:
