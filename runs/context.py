@@ -159,7 +159,7 @@ def _older() -> Question[Message]:
 
 
 @cache
-def _from() -> Question[Message]:
+def _first() -> Question[Message]:
     """The first message that a run sees of its thread, or of those that come behind it."""
     rows = Message.objects.across_tenants().filter(thread_id__gte=Place("thread")).exclude(run_id=Place("run"))
     return Question(rows.order_by("thread_id", "pk").only(*Said._fields, "thread_id")[:1])
@@ -171,7 +171,7 @@ def first_message(run: Run) -> Message | None:
     Asked for by the order of threads. Told to want the smallest id of this thread, PostgreSQL walks through messages of
     all threads where this one has a good part of them: 5 ms, when it had 10,000 of 18,000.
     """
-    first = next(iter(_from().ask(thread=run.thread_id, run=run.pk)), None)
+    first = next(iter(_first().ask(thread=run.thread_id, run=run.pk)), None)
     return first if first is not None and first.thread_id == run.thread_id else None
 
 

@@ -1,5 +1,6 @@
 """The cast of the tests: Alice and Bob, tenants that must never see each other; Lena, who calls a live server."""
 
+import secrets
 from typing import TYPE_CHECKING
 
 import pytest
@@ -29,3 +30,9 @@ def lena(live: Stack) -> "LiveCaller":
     from assistant_site.tests.callers import LiveCaller, new_tenant
 
     return LiveCaller(*new_tenant("Lena"), live.url)
+
+
+@pytest.fixture
+def own_address() -> str:
+    """One that nobody else uses, whatever is counted for it."""
+    return f"2001:db8:{secrets.randbelow(65536):x}:{secrets.randbelow(65536):x}::1"

@@ -1,6 +1,5 @@
 """How a browser gets a token for the playground, and gives it back."""
 
-import secrets
 from datetime import timedelta
 from typing import Any
 
@@ -23,12 +22,6 @@ KEY = "a key that is long enough"
 @pytest.fixture(autouse=True)
 def a_key(settings: Settings) -> None:
     settings.PLAYGROUND_KEY = KEY
-
-
-@pytest.fixture
-def address() -> str:
-    """One that nobody else uses, whatever is counted for it."""
-    return f"2001:db8:{secrets.randbelow(65536):x}:{secrets.randbelow(65536):x}::1"
 
 
 def enter(key: Any = KEY, *, address: str = "127.0.0.1", **headers: str) -> Any:
@@ -90,8 +83,8 @@ def test_who_entered_is_in_the_audit_log(alice: LocalCaller) -> None:
     assert entry.after["digest"] == "***"
 
 
-def test_a_wrong_key_is_told_what_to_do(alice: LocalCaller, address: str) -> None:
-    answer = enter("a key that is long enougH", address=address)
+def test_a_wrong_key_is_told_what_to_do(alice: LocalCaller, own_address: str) -> None:
+    answer = enter("a key that is long enougH", address=own_address)
     assert answer.status_code == 401
     assert error_of(answer)["code"] == "invalid_playground_key"
     assert "Open the link that the last start of Holdfast has printed" in error_of(answer)["message"]
@@ -106,13 +99,13 @@ def test_what_is_no_key_is_refused(key: Any) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "é" * 30, "\x00", "k" * 100_000])
-def test_odd_keys_are_wrong_keys(key: str, address: str) -> None:
-    assert enter(key, address=address).status_code == 401
+def test_odd_keys_are_wrong_keys(key: str, own_address: str) -> None:
+    assert enter(key, address=own_address).status_code == 401
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"7", b"{", b"\xff", b'{"key": "\\ud800"}'])
-def test_a_body_that_is_none_is_refused(body: bytes, address: str) -> None:
-    answer = Client().post("/playground/enter", body, content_type="application/json", REMOTE_ADDR=address)
+def test_a_body_that_is_none_is_refused(body: bytes, own_address: str) -> None:
+    answer = Client().post("/playground/enter", body, content_type="application/json", REMOTE_ADDR=own_address)
     assert answer.status_code == 400
     assert error_of(answer)["message"]
 
@@ -139,31 +132,33 @@ def test_a_suspended_tenant_is_not_entered(alice: LocalCaller) -> None:
     assert f"{alice.tenant.name} is suspended" in error_of(answer)["message"]
 
 
-def test_too_many_wrong_keys_from_one_address_end_the_trying(alice: LocalCaller, address: str) -> None:
+def test_too_many_wrong_keys_from_one_address_end_the_trying(alice: LocalCaller, own_address: str) -> None:
     for _ in range(guessing.MOST_A_MINUTE):
-        assert enter("wrong", address=address).status_code in (401, 429)  # a minute may begin between
-    neighbour = address.removesuffix("::1") + ":1::9"
+        assert enter("wrong", address=own_address).status_code in (401, 429)  # a minute may begin between
+    neighbour = own_address.removesuffix("::1") + ":1::9"
     refused = [enter("wrong", address=neighbour) for _ in range(guessing.MOST_A_MINUTE)][-1]
     if refused.status_code == 401:  # the minute began just now
-        refused = enter("wrong", address=address)
+        refused = enter("wrong", address=own_address)
     assert refused.status_code == 429
     assert error_of(refused)["code"] == "rate_limit_exceeded"
     assert 1 <= int(refused.headers["Retry-After"]) <= 60
     assert enter("wrong", address="192.0.2.200").status_code == 401  # others may go on
 
 
-def test_the_right_key_costs_nothing_however_often(alice: LocalCaller, address: str) -> None:
+def test_the_right_key_costs_nothing_however_often(alice: LocalCaller, own_address: str) -> None:
     for _ in range(guessing.MOST_A_MINUTE + 2):
-        assert enter(address=address).status_code == 200
+        assert enter(address=own_address).status_code == 200
 
 
-def test_while_valkey_is_gone_people_enter(alice: LocalCaller, monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+def test_while_valkey_is_gone_people_enter(
+    alice: LocalCaller, monkeypatch: pytest.MonkeyPatch, own_address: str
+) -> None:
     def gone() -> Any:
         raise valkey.Failed("gone")
 
     monkeypatch.setattr(valkey, "blocking", gone)
-    assert enter("wrong", address=address).status_code == 401
-    assert enter(address=address).status_code == 200
+    assert enter("wrong", address=own_address).status_code == 401
+    assert enter(address=own_address).status_code == 200
 
 
 @pytest.mark.parametrize(

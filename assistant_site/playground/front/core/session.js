@@ -1,7 +1,7 @@
 // Who uses the page: an API token, kept in this tab's session storage and nowhere else. Other tabs of the page may ask
 // for it while this one is open, so that a second tab need not sign in again.
 
-import { signal } from "@preact/signals";
+import { batch, effect, signal } from "@preact/signals";
 import { settings } from "./settings.js";
 import { t } from "./i18n.js";
 
@@ -15,6 +15,9 @@ export const tenant = signal(null);
 /** Why the session ended, if it did not end by itself. */
 export const farewell = signal("");
 export const isIn = signal(false);
+
+/** Calls `forget` whenever nobody is in: whoever signs in next sees nothing of whoever was here before. */
+export const whenOut = (forget) => effect(() => void (isIn.value || batch(forget)));
 
 const tabs = new BroadcastChannel("holdfast.session");
 tabs.onmessage = ({ data }) => {

@@ -1,8 +1,8 @@
 // The tenant's assistants, and the one that answers.
 
-import { batch, computed, effect, signal } from "@preact/signals";
+import { computed, signal } from "@preact/signals";
 import { all, get, postOnce, post, remove } from "../core/api.js";
-import { isIn, token } from "../core/session.js";
+import { isIn, token, whenOut } from "../core/session.js";
 import { settings } from "../core/settings.js";
 import { t } from "../core/i18n.js";
 import { hear, tell } from "../core/tabs.js";
@@ -61,11 +61,9 @@ async function readAssistants() {
   assistants.value = isMissing ? [before, ...found] : found;
 }
 
-/** Whoever signs in next sees nothing of whoever was here before. */
-effect(() => {
-  if (isIn.value) return;
+whenOut(() => {
   coming = null;
-  batch(() => (assistants.value = models.value = []));
+  assistants.value = models.value = [];
 });
 
 hear(({ type }) => type === "assistants" && isIn.value && loadAssistants().catch(() => {}));

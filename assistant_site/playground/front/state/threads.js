@@ -1,8 +1,8 @@
 // The list of threads: pages, search, titles, archive.
 
-import { batch, effect, signal } from "@preact/signals";
+import { signal } from "@preact/signals";
 import { get, post, postOnce, remove } from "../core/api.js";
-import { isIn } from "../core/session.js";
+import { whenOut } from "../core/session.js";
 import { tell } from "../core/tabs.js";
 
 const PAGE = 30;
@@ -34,15 +34,11 @@ export async function loadThreads({ next = false } = {}) {
   }
 }
 
-/** Whoever signs in next sees nothing of whoever was here before. */
-effect(() => {
-  if (isIn.value) return;
+whenOut(() => {
   asked += 1;
-  batch(() => {
-    threads.value = [];
-    search.value = "";
-    hasMore.value = loading.value = showsArchived.value = false;
-  });
+  threads.value = [];
+  search.value = "";
+  hasMore.value = loading.value = showsArchived.value = false;
 });
 
 /** A new thread with its first message; stands at the top of the list at once. */

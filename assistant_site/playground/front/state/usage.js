@@ -1,8 +1,8 @@
 // What was used and what is left: sums by day, model, assistant, kind and end user, limits and budgets.
 
-import { batch, effect, signal } from "@preact/signals";
+import { batch, signal } from "@preact/signals";
 import { ask, get, refusal } from "../core/api.js";
-import { isIn } from "../core/session.js";
+import { whenOut } from "../core/session.js";
 
 const DAY = 86_400_000;
 const ENOUGH = 5_000; // milliseconds within which figures are not asked for again
@@ -82,16 +82,12 @@ export function lookAgain() {
   if (!loading.value && Date.now() - answeredAt > ENOUGH) loadUsage();
 }
 
-/** Whoever signs in next sees nothing of whoever was here before. */
-effect(() => {
-  if (isIn.value) return;
+whenOut(() => {
   asked += 1;
-  batch(() => {
-    usage.value = limits.value = failure.value = null;
-    budgets.value = [];
-    currency.value = "";
-    loading.value = false;
-  });
+  usage.value = limits.value = failure.value = null;
+  budgets.value = [];
+  currency.value = "";
+  loading.value = false;
 });
 
 function rowsOf(byDay, byThing, byEndUser) {
