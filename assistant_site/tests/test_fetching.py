@@ -22,6 +22,7 @@ from django.conf import settings
 from assistant_site import fetching
 from assistant_site.fetching import CannotFetch, Fetched, GuardedClient
 from assistant_site.llm.tests.quirk_server import CUT, HANG, Answer, QuirkServer, Script
+from assistant_site.tests.closing import close
 
 T = TypeVar("T")
 LOOPBACK = ["127.0.0.1"]
@@ -337,7 +338,7 @@ async def tls_server(folder: Path, name: str, answer: bytes) -> AsyncIterator[tu
     try:
         yield server.sockets[0].getsockname()[1], ssl.create_default_context(cadata=pem.decode()), asked
     finally:
-        server.close()
+        await close(server)
         async with asyncio.timeout(10):  # a client that refused it has left; until that is seen its connection is open
             while server._active_count:  # type: ignore[attr-defined]  # noqa: ASYNC110 wait_closed waits for nobody in 3.11
                 await asyncio.sleep(0.01)

@@ -18,6 +18,7 @@ import pytest
 from assistant_site.addresses import is_public
 from assistant_site.fetching import CannotFetch, GuardedClient, GuardedTransport, Resolver, judging, resolved
 from assistant_site.llm.tests.quirk_server import QuirkServer
+from assistant_site.tests.closing import close
 from assistant_site.tests.inner_addresses import LOCATIONS, TRIES, Try
 from assistant_site.tests.test_fetching import LOOPBACK, Names, moved, page, run
 
@@ -221,7 +222,7 @@ async def sending(first: bytes, again: bytes, pause: float = 0.0) -> AsyncIterat
     try:
         yield server.sockets[0].getsockname()[1]
     finally:
-        server.close()
+        await close(server)
         for task in serving:
             task.cancel()
         await asyncio.gather(*serving)

@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal, Self
 
+from assistant_site.tests.closing import close
+
 CUT: Literal["cut"] = "cut"  # a piece: the connection breaks here
 HANG: Literal["hang"] = "hang"  # a piece: silence until the client leaves
 Piece = bytes | float | Literal["cut", "hang"]  # a number is a pause in seconds
@@ -117,9 +119,7 @@ class QuirkServer:
         self.port: int = server.sockets[0].getsockname()[1]
         started.set()
         await self._stop.wait()
-        server.close()
-        for _ in range(10):  # so many steps at most until a connection that was just accepted is taken
-            await asyncio.sleep(0)
+        await close(server)
         for task, writer in self._open.items():
             task.cancel()
             writer.transport.abort()  # a client that does not read keeps it open otherwise
